@@ -1,0 +1,1 @@
+"""From a database file to canonical materials: read, normalise, validate, load, deduplicate."""

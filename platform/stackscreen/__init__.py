@@ -1,0 +1,1 @@
+"""Stackscreen: the platform that screens stacked 2D materials."""

@@ -1,0 +1,311 @@
+"""The pair space: runs, the work ledger, packed tiles of all pairs, candidates, and what people keep an eye on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from schema.base import Base, Digest, enum_column
+from schema.vocabulary import AlignmentType, BlockState, ChangeKind, InterfaceKind, RunState
+
+
+class ScreeningRun(Base):
+    """One screen of the whole pair space, with every input by version."""
+
+    __tablename__ = "screening_run"
+    __table_args__ = (
+        # One published run: what every reader sees, switched in one transaction.
+        Index("uq_screening_run_published", "state", unique=True, postgresql_where=text("state = 'published'")),
+        Index(
+            "uq_screening_run_inputs", "inputs_digest", unique=True,
+            postgresql_where=text("state IN ('planned', 'running', 'published')"),
+        ),
+        CheckConstraint("state <> 'published' OR published_at IS NOT NULL", name="published_has_time"),
+        CheckConstraint("max_strain > 0 AND max_area > 0 AND max_atoms > 0", name="limits_are_positive"),
+        {"comment": "Screens of the pair space"},
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    state: Mapped[RunState] = mapped_column(enum_column(RunState, "state"), server_default="planned")
+    inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of materials, features, models and limits")
+    engine_version: Mapped[str] = mapped_column(Text, comment="version of the matching and scoring code")
+    n_monolayers: Mapped[int] = mapped_column(Integer)
+    n_surfaces: Mapped[int] = mapped_column(Integer)
+    n_pairs: Mapped[int] = mapped_column(BigInteger, comment="N(N+1)/2 layer pairs and N*S layer-surface pairs")
+    max_strain: Mapped[float] = mapped_column(
+        Double, comment="largest principal Hencky strain of the misfit, dimensionless"
+    )
+    max_area: Mapped[float] = mapped_column(Double, comment="Å², largest supercell of either side")
+    max_atoms: Mapped[int] = mapped_column(Integer, comment="atoms in the supercell, both sides")
+    candidate_rule: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="the physical filter that candidates passed")
+    n_matched: Mapped[int | None] = mapped_column(
+        BigInteger, comment="pairs with a coincidence lattice within the limits"
+    )
+    n_candidates: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class ScreeningRunModel(Base):
+    """Which model versions a run used."""
+
+    __tablename__ = "screening_run_model"
+    __table_args__ = ({"comment": "Model versions of a run"},)
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_version.id", ondelete="RESTRICT"), primary_key=True)
+
+
+class ScreeningMember(Base):
+    """One side that a run may stack: the run's snapshot of a monolayer or a surface.
+
+    Members are numbered 0 to N-1 for monolayers and N to N+S-1 for surfaces; tiles and candidates speak in these
+    numbers, so that a later change of the materials cannot change what a published run says.
+    """
+
+    __tablename__ = "screening_member"
+    __table_args__ = (
+        UniqueConstraint("run_id", "uid"),
+        Index("ix_screening_member_material", "material_id", "run_id"),
+        {"comment": "The materials of a run, numbered"},
+    )
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    member: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    material_id: Mapped[int] = mapped_column(ForeignKey("material.id", ondelete="RESTRICT"))
+    surface_id: Mapped[int | None] = mapped_column(ForeignKey("surface.id", ondelete="RESTRICT"))
+    uid: Mapped[str] = mapped_column(
+        Text, comment="material uid, with the Miller plane for a surface: Au-1f0c22ab(111)"
+    )
+    formula: Mapped[str] = mapped_column(Text, comment="reduced formula")
+    elements: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="element symbols, sorted")
+    n_atoms: Mapped[int] = mapped_column(
+        Integer, comment="atoms per cell; of one atomic layer-thick unit for a surface"
+    )
+    ln_area: Mapped[float] = mapped_column(Double, comment="natural logarithm of the cell area in Å²")
+    tau_re: Mapped[float] = mapped_column(Double, comment="Re of b/a of the reduced basis")
+    tau_im: Mapped[float] = mapped_column(Double, comment="Im of b/a of the reduced basis")
+    polar: Mapped[bool] = mapped_column(Boolean, comment="whether the two faces differ")
+    vbm_bottom: Mapped[float | None] = mapped_column(
+        Double, comment="eV, PBE valence band maximum against the bottom vacuum"
+    )
+    vbm_top: Mapped[float | None] = mapped_column(Double, comment="eV, PBE valence band maximum against the top vacuum")
+    cbm_bottom: Mapped[float | None] = mapped_column(Double, comment="eV, PBE conduction band minimum, bottom vacuum")
+    cbm_top: Mapped[float | None] = mapped_column(Double, comment="eV, PBE conduction band minimum, top vacuum")
+    work_function_bottom: Mapped[float | None] = mapped_column(Double, comment="eV, work function of the bottom face")
+    work_function_top: Mapped[float | None] = mapped_column(Double, comment="eV, work function of the top face")
+    gap: Mapped[float | None] = mapped_column(Double, comment="eV, PBE gap; 0 metallic; null unknown")
+    hull_energy: Mapped[float | None] = mapped_column(Double, comment="eV/atom above the convex hull; null unknown")
+    inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of everything above and the features used")
+
+
+class PairBlock(Base):
+    """One block of the pair matrix: the work ledger. The ledger, not the broker, says what is done."""
+
+    __tablename__ = "pair_block"
+    __table_args__ = (
+        Index("ix_pair_block_open", "run_id", "state", postgresql_where=text("state <> 'done'")),
+        CheckConstraint("(state = 'leased') = (lease_until IS NOT NULL)", name="lease_has_end"),
+        CheckConstraint("state <> 'done' OR digest IS NOT NULL", name="done_has_digest"),
+        CheckConstraint("row_from < row_to AND col_from < col_to", name="not_empty"),
+        {"comment": "Work ledger of the pair matrix"},
+    )
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    block: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    row_from: Mapped[int] = mapped_column(Integer, comment="first member of the rows (the bottom side)")
+    row_to: Mapped[int] = mapped_column(Integer, comment="one past the last member of the rows")
+    col_from: Mapped[int] = mapped_column(Integer, comment="first member of the columns (the top side)")
+    col_to: Mapped[int] = mapped_column(Integer, comment="one past the last member of the columns")
+    state: Mapped[BlockState] = mapped_column(enum_column(BlockState, "state"), server_default="pending")
+    lease_owner: Mapped[str | None] = mapped_column(Text, comment="worker that holds it")
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), comment="when another may take it")
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    n_pairs: Mapped[int] = mapped_column(BigInteger, comment="pairs in the block")
+    n_matched: Mapped[int | None] = mapped_column(BigInteger)
+    n_candidates: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[float | None] = mapped_column(REAL, comment="s, time that the block took")
+    digest: Mapped[bytes | None] = mapped_column(Digest, comment="SHA-256 over the block's tiles and candidates")
+    error: Mapped[str | None] = mapped_column(Text, comment="why the last attempt failed")
+    done_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class PairTile(Base):
+    """All pairs of one row of one block, packed: structure of arrays, little-endian, one element a pair.
+
+    Pair k of the tile is (row, col_from + k).
+    """
+
+    __tablename__ = "pair_tile"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id", "block"], ["pair_block.run_id", "pair_block.block"], ondelete="CASCADE"),
+        CheckConstraint("octet_length(n) = n_pairs AND octet_length(m) = n_pairs", name="one_byte_indices"),
+        CheckConstraint(
+            "octet_length(strain) = 2 * n_pairs AND octet_length(score) = 2 * n_pairs",
+            name="two_byte_columns",
+        ),
+        {"comment": "All pairs of a run, packed"},
+    )
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    row: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, comment="member on the bottom side"
+    )
+    col_from: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, comment="first member on the top side"
+    )
+    block: Mapped[int] = mapped_column(Integer)
+    n_pairs: Mapped[int] = mapped_column(Integer)
+    n: Mapped[bytes] = mapped_column(LargeBinary, comment="uint8, cells of the bottom in the supercell; 0 = no match")
+    m: Mapped[bytes] = mapped_column(LargeBinary, comment="uint8, cells of the top in the supercell; 0 = no match")
+    strain: Mapped[bytes] = mapped_column(
+        LargeBinary,
+        comment="uint16, largest principal Hencky strain of the misfit in units of 1e-6; 65535 = no match",
+    )
+    score: Mapped[bytes] = mapped_column(
+        LargeBinary, comment="uint16, geometric score in units of 1/65535; 0 = no match"
+    )
+
+
+class Candidate(Base):
+    """A pair that passed the run's physical filter, with everything known or predicted of it.
+
+    Visible to readers once its run is published.
+    """
+
+    __tablename__ = "candidate"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "bottom"], ["screening_member.run_id", "screening_member.member"], ondelete="CASCADE",
+            name="fk_candidate_bottom_screening_member",
+        ),
+        ForeignKeyConstraint(
+            ["run_id", "top"], ["screening_member.run_id", "screening_member.member"], ondelete="CASCADE",
+            name="fk_candidate_top_screening_member",
+        ),
+        Index("ix_candidate_run_id_score", "run_id", text("score DESC"), "bottom", "top"),
+        Index("ix_candidate_top", "run_id", "top", "bottom"),
+        Index("ix_candidate_alignment_gap", "run_id", "alignment", "gap", "score"),
+        Index("ix_candidate_block", "run_id", "block"),
+        CheckConstraint("kind <> 'homobilayer' OR bottom = top", name="homobilayer_is_diagonal"),
+        CheckConstraint("n > 0 AND m > 0", name="supercell"),
+        {"comment": "Pairs that passed the physical filter"},
+    )  # fmt: skip
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bottom: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="member below")
+    top: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="member above")
+    block: Mapped[int] = mapped_column(Integer, comment="block that made it")
+    kind: Mapped[InterfaceKind] = mapped_column(enum_column(InterfaceKind, "kind"))
+    n: Mapped[int] = mapped_column(SmallInteger, comment="cells of the bottom in the supercell")
+    m: Mapped[int] = mapped_column(SmallInteger, comment="cells of the top in the supercell")
+    strain: Mapped[float] = mapped_column(REAL, comment="largest principal Hencky strain of the misfit, dimensionless")
+    strain_von_mises: Mapped[float] = mapped_column(REAL, comment="von Mises strain of the misfit, dimensionless")
+    area: Mapped[float] = mapped_column(REAL, comment="Å², area of the matched supercell")
+    n_atoms: Mapped[int] = mapped_column(Integer, comment="atoms in the supercell")
+    alignment: Mapped[AlignmentType | None] = mapped_column(
+        enum_column(AlignmentType, "alignment"),
+        comment="Anderson's rule on the facing faces; null where edges are unknown",
+    )
+    gap_anderson: Mapped[float | None] = mapped_column(REAL, comment="eV, gap by Anderson's rule, PBE edges")
+    valence_offset: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, valence edge of the top minus that of the bottom"
+    )
+    conduction_offset: Mapped[float | None] = mapped_column(REAL, comment="eV, conduction edge of the top minus bottom")
+    work_function_difference: Mapped[float | None] = mapped_column(REAL, comment="eV, top minus bottom, facing faces")
+    distance_vdw: Mapped[float | None] = mapped_column(
+        REAL, comment="Å, sum of van der Waals radii of the facing atoms"
+    )
+    binding_energy: Mapped[float | None] = mapped_column(REAL, comment="meV/Å², predicted; positive = bound")
+    binding_energy_lower: Mapped[float | None] = mapped_column(REAL, comment="meV/Å², lower end of the 90 % interval")
+    binding_energy_upper: Mapped[float | None] = mapped_column(REAL, comment="meV/Å², upper end of the 90 % interval")
+    distance: Mapped[float | None] = mapped_column(REAL, comment="Å, predicted interlayer distance")
+    distance_lower: Mapped[float | None] = mapped_column(REAL, comment="Å, lower end of the 90 % interval")
+    distance_upper: Mapped[float | None] = mapped_column(REAL, comment="Å, upper end of the 90 % interval")
+    gap: Mapped[float | None] = mapped_column(REAL, comment="eV, predicted PBE gap")
+    gap_lower: Mapped[float | None] = mapped_column(REAL, comment="eV, lower end of the 90 % interval")
+    gap_upper: Mapped[float | None] = mapped_column(REAL, comment="eV, upper end of the 90 % interval")
+    domain_distance: Mapped[float | None] = mapped_column(
+        REAL, comment="distance to the training materials, 1 = the edge of the applicability domain"
+    )
+    hull_energy: Mapped[float | None] = mapped_column(REAL, comment="eV/atom, larger of the two layers' hull energies")
+    score: Mapped[float] = mapped_column(REAL, comment="ranking score, 0 to 1, higher is better")
+
+
+class SavedScreen(Base):
+    """Criteria that someone keeps an eye on."""
+
+    __tablename__ = "saved_screen"
+    __table_args__ = (UniqueConstraint("owner", "name"), {"comment": "Kept criteria"})
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    owner: Mapped[str] = mapped_column(Text)
+    criteria: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="the filter, as its typed tree")
+    top: Mapped[int] = mapped_column(Integer, server_default="100", comment="how many ranks are kept a run")
+    schedule: Mapped[str] = mapped_column(Text, server_default="nightly", comment="nightly or manual")
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class ScreenResult(Base):
+    """One rank of a saved screen in one run."""
+
+    __tablename__ = "screen_result"
+    __table_args__ = (
+        UniqueConstraint("screen_id", "run_id", "rank"),
+        CheckConstraint("rank > 0", name="rank"),
+        {"comment": "Ranks of saved screens"},
+    )
+
+    screen_id: Mapped[int] = mapped_column(ForeignKey("saved_screen.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    bottom_uid: Mapped[str] = mapped_column(Text, primary_key=True, comment="uid of the member below")
+    top_uid: Mapped[str] = mapped_column(Text, primary_key=True, comment="uid of the member above")
+    rank: Mapped[int] = mapped_column(Integer, comment="1 is best")
+    score: Mapped[float] = mapped_column(REAL, comment="ranking score, 0 to 1")
+
+
+class ScreenChange(Base):
+    """What changed in a saved screen from one run to the next, and why."""
+
+    __tablename__ = "screen_change"
+    __table_args__ = (
+        CheckConstraint("(kind = 'entered') = (rank_before IS NULL)", name="entered_had_no_rank"),
+        CheckConstraint("(kind = 'left') = (rank_after IS NULL)", name="left_has_no_rank"),
+        {"comment": "Changes of saved screens between runs"},
+    )
+
+    screen_id: Mapped[int] = mapped_column(ForeignKey("saved_screen.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    bottom_uid: Mapped[str] = mapped_column(Text, primary_key=True)
+    top_uid: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[ChangeKind] = mapped_column(enum_column(ChangeKind, "kind"))
+    rank_before: Mapped[int | None] = mapped_column(Integer)
+    rank_after: Mapped[int | None] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(
+        Text, comment="new or withdrawn material, changed inputs, changed model, changed limits"
+    )

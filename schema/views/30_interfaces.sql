@@ -1,0 +1,59 @@
+CREATE VIEW analyst.interfaces AS
+SELECT i.id,
+       i.kind,
+       i.bottom_name,
+       i.top_name,
+       bottom.uid        AS bottom_uid,
+       top.uid           AS top_uid,
+       i.surface,
+       st.flip,
+       st.shift_a,
+       st.shift_b,
+       st.twist,
+       v.binding_energy,
+       v.binding_energy_per_atom,
+       v.interlayer_distance,
+       v.gap,
+       v.slide_stability,
+       s.key             AS source,
+       r.external_id
+FROM interface i
+JOIN source_record r ON r.id = i.source_record_id AND r.state = 'accepted'
+JOIN source s ON s.id = r.source_id
+LEFT JOIN stacking st ON st.interface_id = i.id
+LEFT JOIN material bottom ON bottom.id = i.bottom_material_id
+LEFT JOIN material top ON top.id = i.top_material_id
+LEFT JOIN LATERAL (
+    SELECT max(value) FILTER (WHERE p.key = 'binding_energy')          AS binding_energy,
+           max(value) FILTER (WHERE p.key = 'binding_energy_per_atom') AS binding_energy_per_atom,
+           max(value) FILTER (WHERE p.key = 'interlayer_distance')     AS interlayer_distance,
+           max(value) FILTER (WHERE p.key = 'gap')                     AS gap,
+           max(label) FILTER (WHERE p.key = 'slide_stability')         AS slide_stability
+    FROM property_value pv
+    JOIN property p ON p.id = pv.property_id
+    WHERE pv.source_record_id = r.id
+) v ON true;
+
+COMMENT ON VIEW analyst.interfaces IS 'Computed interfaces, as their sources give them';
+COMMENT ON COLUMN analyst.interfaces.id IS 'number of the interface';
+COMMENT ON COLUMN analyst.interfaces.kind IS 'homobilayer, heterobilayer or 2d-on-bulk';
+COMMENT ON COLUMN analyst.interfaces.bottom_name IS 'the source''s name of the lower side';
+COMMENT ON COLUMN analyst.interfaces.top_name IS 'the source''s name of the upper side';
+COMMENT ON COLUMN analyst.interfaces.bottom_uid IS 'material below, if known';
+COMMENT ON COLUMN analyst.interfaces.top_uid IS 'material above, if known';
+COMMENT ON COLUMN analyst.interfaces.surface IS 'Miller plane of the substrate';
+COMMENT ON COLUMN analyst.interfaces.flip IS 'whether the upper layer is turned over';
+COMMENT ON COLUMN analyst.interfaces.shift_a IS 'registry shift along a, fraction of the cell';
+COMMENT ON COLUMN analyst.interfaces.shift_b IS 'registry shift along b, fraction of the cell';
+COMMENT ON COLUMN analyst.interfaces.twist IS 'degrees';
+COMMENT ON COLUMN analyst.interfaces.binding_energy IS 'meV/Å², positive = bound';
+COMMENT ON COLUMN analyst.interfaces.binding_energy_per_atom IS 'eV per atom of the 2D layer, positive = bound (2d-on-bulk)';
+COMMENT ON COLUMN analyst.interfaces.interlayer_distance IS 'Å, lowest nucleus above minus highest nucleus below';
+COMMENT ON COLUMN analyst.interfaces.gap IS 'eV';
+COMMENT ON COLUMN analyst.interfaces.slide_stability IS 'Stable, Unstable or Unverified against sliding';
+COMMENT ON COLUMN analyst.interfaces.source IS 'database and release';
+COMMENT ON COLUMN analyst.interfaces.external_id IS 'identifier of the record in its source';
+
+CREATE VIEW analyst.homobilayers AS
+SELECT * FROM analyst.interfaces WHERE kind = 'homobilayer';
+COMMENT ON VIEW analyst.homobilayers IS 'The computed interfaces of a layer with itself; columns as in analyst.interfaces';

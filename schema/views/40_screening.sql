@@ -1,0 +1,102 @@
+CREATE VIEW analyst.candidates AS
+SELECT b.uid AS bottom_uid, t.uid AS top_uid, b.formula AS bottom, t.formula AS top, c.kind, c.n, c.m,
+       c.strain * 100 AS strain, c.strain_von_mises * 100 AS strain_von_mises, c.area, c.n_atoms,
+       c.alignment, c.gap_anderson, c.valence_offset, c.conduction_offset, c.work_function_difference, c.distance_vdw,
+       c.binding_energy, c.binding_energy_lower, c.binding_energy_upper,
+       c.distance, c.distance_lower, c.distance_upper, c.gap, c.gap_lower, c.gap_upper,
+       c.domain_distance, c.hull_energy, c.score, c.run_id
+FROM candidate c
+JOIN screening_run r ON r.id = c.run_id AND r.state = 'published'
+JOIN screening_member b ON b.run_id = c.run_id AND b.member = c.bottom
+JOIN screening_member t ON t.run_id = c.run_id AND t.member = c.top;
+
+COMMENT ON VIEW analyst.candidates IS 'Pairs of the published run that passed its physical filter; binding energy, distance and gap are model predictions with 90 % intervals';
+COMMENT ON COLUMN analyst.candidates.bottom_uid IS 'material or surface below';
+COMMENT ON COLUMN analyst.candidates.top_uid IS 'material above';
+COMMENT ON COLUMN analyst.candidates.bottom IS 'reduced formula below';
+COMMENT ON COLUMN analyst.candidates.top IS 'reduced formula above';
+COMMENT ON COLUMN analyst.candidates.kind IS 'homobilayer, heterobilayer or 2d-on-bulk';
+COMMENT ON COLUMN analyst.candidates.n IS 'cells of the bottom in the supercell';
+COMMENT ON COLUMN analyst.candidates.m IS 'cells of the top in the supercell';
+COMMENT ON COLUMN analyst.candidates.strain IS '%, largest principal Hencky strain of the whole misfit';
+COMMENT ON COLUMN analyst.candidates.strain_von_mises IS '%, von Mises strain of the whole misfit';
+COMMENT ON COLUMN analyst.candidates.area IS 'Å², matched supercell';
+COMMENT ON COLUMN analyst.candidates.n_atoms IS 'atoms in the supercell';
+COMMENT ON COLUMN analyst.candidates.alignment IS 'I, II, III or metal, by Anderson''s rule on facing faces, PBE edges';
+COMMENT ON COLUMN analyst.candidates.gap_anderson IS 'eV, gap by Anderson''s rule';
+COMMENT ON COLUMN analyst.candidates.valence_offset IS 'eV, valence edge of the top minus that of the bottom';
+COMMENT ON COLUMN analyst.candidates.conduction_offset IS 'eV, conduction edge of the top minus that of the bottom';
+COMMENT ON COLUMN analyst.candidates.work_function_difference IS 'eV, top minus bottom, facing faces';
+COMMENT ON COLUMN analyst.candidates.distance_vdw IS 'Å, sum of van der Waals radii of the facing atoms';
+COMMENT ON COLUMN analyst.candidates.binding_energy IS 'meV/Å², predicted, positive = bound';
+COMMENT ON COLUMN analyst.candidates.binding_energy_lower IS 'meV/Å², lower end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.binding_energy_upper IS 'meV/Å², upper end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.distance IS 'Å, predicted interlayer distance';
+COMMENT ON COLUMN analyst.candidates.distance_lower IS 'Å, lower end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.distance_upper IS 'Å, upper end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.gap IS 'eV, predicted PBE gap';
+COMMENT ON COLUMN analyst.candidates.gap_lower IS 'eV, lower end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.gap_upper IS 'eV, upper end of the 90 % interval';
+COMMENT ON COLUMN analyst.candidates.domain_distance IS 'distance to the training materials; above 1 is outside the applicability domain';
+COMMENT ON COLUMN analyst.candidates.hull_energy IS 'eV/atom, larger of the two layers'' energies above the hull';
+COMMENT ON COLUMN analyst.candidates.score IS '0 to 1, ranking score: see docs/ranking.md';
+COMMENT ON COLUMN analyst.candidates.run_id IS 'screening run';
+
+-- Any pair of the published run, also those that are no candidates, straight from the packed tiles.
+CREATE FUNCTION analyst.pairs_of(material_uid text)
+RETURNS TABLE (partner_uid text, partner text, below boolean, n integer, m integer, strain double precision, score double precision)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    WITH me AS (
+        SELECT s.run_id, s.member
+        FROM screening_member s JOIN screening_run r ON r.id = s.run_id AND r.state = 'published'
+        WHERE s.uid = material_uid
+    ), found AS (
+        -- pairs in which it lies below: whole tiles of its own row
+        SELECT t.run_id, t.col_from + k AS partner, true AS below, k, t.n, t.m, t.strain, t.score
+        FROM me JOIN pair_tile t ON t.run_id = me.run_id AND t.row = me.member
+        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
+        UNION ALL
+        -- pairs in which it lies above: one element of each tile whose columns hold it
+        SELECT t.run_id, t.row, false, me.member - t.col_from, t.n, t.m, t.strain, t.score
+        FROM me JOIN pair_tile t
+          ON t.run_id = me.run_id AND t.row <> me.member
+         AND me.member >= t.col_from AND me.member < t.col_from + t.n_pairs
+    )
+    SELECT p.uid, p.formula, f.below,
+           get_byte(f.n, f.k),
+           get_byte(f.m, f.k),
+           nullif(get_byte(f.strain, 2 * f.k) + 256 * get_byte(f.strain, 2 * f.k + 1), 65535) / 1e4::double precision,
+           (get_byte(f.score, 2 * f.k) + 256 * get_byte(f.score, 2 * f.k + 1)) / 65535::double precision
+    FROM found f
+    JOIN screening_member p ON p.run_id = f.run_id AND p.member = f.partner
+$$;
+COMMENT ON FUNCTION analyst.pairs_of(text) IS
+'All pairs of one material in the published run: partner, whether the material lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), geometric score 0 to 1';
+
+CREATE VIEW analyst.runs AS
+SELECT r.id, r.state, r.n_monolayers, r.n_surfaces, r.n_pairs, r.n_matched, r.n_candidates,
+       r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.created_at, r.published_at,
+       b.blocks, b.blocks_done, b.block_seconds
+FROM screening_run r
+LEFT JOIN LATERAL (
+    SELECT count(*) AS blocks, count(*) FILTER (WHERE state = 'done') AS blocks_done, sum(seconds) AS block_seconds
+    FROM pair_block WHERE run_id = r.id
+) b ON true;
+COMMENT ON VIEW analyst.runs IS 'Screens of the pair space';
+COMMENT ON COLUMN analyst.runs.id IS 'number of the run';
+COMMENT ON COLUMN analyst.runs.state IS 'planned, running, published, superseded or failed';
+COMMENT ON COLUMN analyst.runs.n_monolayers IS 'layers in the run';
+COMMENT ON COLUMN analyst.runs.n_surfaces IS 'surfaces of bulk phases in the run';
+COMMENT ON COLUMN analyst.runs.n_pairs IS 'pairs in the run';
+COMMENT ON COLUMN analyst.runs.n_matched IS 'pairs with a coincidence lattice within the limits';
+COMMENT ON COLUMN analyst.runs.n_candidates IS 'pairs that passed the candidate rule';
+COMMENT ON COLUMN analyst.runs.max_strain IS '%, largest principal Hencky strain allowed';
+COMMENT ON COLUMN analyst.runs.max_area IS 'Å², largest supercell allowed';
+COMMENT ON COLUMN analyst.runs.max_atoms IS 'most atoms allowed in a supercell';
+COMMENT ON COLUMN analyst.runs.candidate_rule IS 'the physical filter of candidates';
+COMMENT ON COLUMN analyst.runs.created_at IS 'when it was planned';
+COMMENT ON COLUMN analyst.runs.published_at IS 'when readers began to see it';
+COMMENT ON COLUMN analyst.runs.blocks IS 'blocks of work';
+COMMENT ON COLUMN analyst.runs.blocks_done IS 'blocks finished';
+COMMENT ON COLUMN analyst.runs.block_seconds IS 's, sum of the blocks'' times';

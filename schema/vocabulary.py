@@ -1,0 +1,102 @@
+"""The closed lists of words that the database uses. A word is written once, here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ImportState(StrEnum):
+    """Where an import of one file stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class RecordState(StrEnum):
+    """What became of a record of a source."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    SUPERSEDED = "superseded"
+
+
+class Subject(StrEnum):
+    """What a record, a property or a set of features speaks about."""
+
+    MONOLAYER = "monolayer"
+    BULK = "bulk"
+    INTERFACE = "interface"
+
+
+class MaterialKind(StrEnum):
+    """The two kinds of canonical material."""
+
+    MONOLAYER = "monolayer"
+    BULK = "bulk"
+
+
+class InterfaceKind(StrEnum):
+    """What is stacked on what."""
+
+    HOMOBILAYER = "homobilayer"
+    HETEROBILAYER = "heterobilayer"
+    ON_BULK = "2d-on-bulk"
+
+
+class Face(StrEnum):
+    """A face of a slab: the upper one looks along +z."""
+
+    BOTTOM = "bottom"
+    TOP = "top"
+
+
+class Method(StrEnum):
+    """The level of theory, or the experiment, behind a value."""
+
+    PBE = "PBE"
+    PBE_D3 = "PBE-D3"
+    HSE06 = "HSE06"
+    G0W0 = "G0W0"
+    OPTB88 = "optB88-vdW"
+    VDW_DF = "vdW-DF"
+    EXPERIMENT = "experiment"
+    LITERATURE = "literature"
+    GEOMETRY = "geometry"
+    UNSTATED = "unstated"
+
+
+class RunState(StrEnum):
+    """Where a screening run stands. At most one run is published."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class BlockState(StrEnum):
+    """Where a block of the pair matrix stands in the work ledger."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class AlignmentType(StrEnum):
+    """Band alignment of two layers in contact, in the limit of no interaction (Anderson's rule)."""
+
+    STRADDLING = "I"
+    STAGGERED = "II"
+    BROKEN = "III"
+    METAL = "metal"
+
+
+class ChangeKind(StrEnum):
+    """What happened to a pair in a saved screen between two runs."""
+
+    ENTERED = "entered"
+    LEFT = "left"
+    MOVED = "moved"
