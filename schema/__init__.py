@@ -1,24 +1,32 @@
-"""The database: SQLAlchemy models, analyst views, engine and roles."""
+"""The database: SQLAlchemy models, analyst views, engine and roles.
 
-from schema.base import Base
-from schema.errors import StackscreenError
-from schema.features import Embedding, FeatureSet, FeatureVector, ModelVersion
-from schema.interfaces import Interface, Stacking
-from schema.materials import BulkPhase, Material, MaterialMember, Monolayer, Surface
-from schema.properties import Property, PropertyValue
-from schema.provenance import ImportRun, RecordFlag, Source, SourceRecord
-from schema.screening import (
-    Candidate,
-    PairBlock,
-    PairTile,
-    SavedScreen,
-    ScreenChange,
-    ScreeningMember,
-    ScreeningRun,
-    ScreeningRunModel,
-    ScreenResult,
-)
-from schema.structures import Structure
+`from schema import Material` works for every model; SQLAlchemy is imported by the first of them, not by a
+program that wants only `schema.errors` or `schema.vocabulary`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schema.base import Base
+    from schema.errors import StackscreenError
+    from schema.features import Embedding, FeatureSet, FeatureVector, ModelVersion
+    from schema.interfaces import Interface, Stacking
+    from schema.materials import BulkPhase, Material, MaterialMember, Monolayer, Surface
+    from schema.properties import Property, PropertyValue
+    from schema.provenance import ImportRun, RecordFlag, Source, SourceRecord
+    from schema.screening import (
+        Candidate,
+        PairBlock,
+        PairTile,
+        SavedScreen,
+        ScreenChange,
+        ScreeningMember,
+        ScreeningRun,
+        ScreeningRunModel,
+        ScreenResult,
+    )
+    from schema.structures import Structure
 
 __all__ = [
     "Base",
@@ -51,3 +59,10 @@ __all__ = [
     "Structure",
     "Surface",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A model, imported with all others when the first is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'schema' has no attribute {name!r}")
+    return getattr(import_module("schema.models"), name)
