@@ -1,0 +1,92 @@
+"""Criteria as SQLAlchemy Core conditions on `candidate`: one renderer an operator, in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import REAL, ColumnElement, Select, Text, and_, cast, func, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute
+
+from schema import Candidate, ScreeningMember
+from stackscreen.query.criteria import Condition, Criteria, Operator
+from stackscreen.query.fields import FIELDS
+
+_ELEMENTS = type_coerce(ScreeningMember.elements, ARRAY(Text))
+
+
+def _members(run_id: int, condition: ColumnElement[bool]) -> Select[tuple[int]]:
+    return select(ScreeningMember.member).where(ScreeningMember.run_id == run_id, condition)
+
+
+def _either(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    members = _members(run_id, condition)
+    return or_(Candidate.bottom.in_(members), Candidate.top.in_(members))
+
+
+def _both(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    members = _members(run_id, condition)
+    return and_(Candidate.bottom.in_(members), Candidate.top.in_(members))
+
+
+def _is_layer(names: tuple[str, ...]) -> ColumnElement[bool]:
+    """A member by uid, by formula, or, for a surface, by formula and plane: Au(111)."""
+    lowered = [name.lower() for name in names]
+    # A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface.
+    plane = func.coalesce(func.substring(ScreeningMember.uid, r"\([^()]*\)$"), "")
+    return or_(
+        func.lower(ScreeningMember.uid).in_(lowered),
+        func.lower(ScreeningMember.formula).in_(lowered),
+        func.lower(ScreeningMember.formula + plane).in_(lowered),
+    )
+
+
+def _column(field: str) -> ColumnElement[Any] | InstrumentedAttribute[Any]:
+    expression = FIELDS[field].expression
+    assert expression is not None  # noqa: S101 - `condition` gives these operators to columns only
+    return expression
+
+
+def _is_word(field: str, words: Any) -> ColumnElement[bool]:
+    column = _column(field)
+    enumeration = column.type.enum_class  # type: ignore[attr-defined]
+    return column.in_([enumeration(word) for word in words])
+
+
+def _limit(value: float) -> ColumnElement[float]:
+    # Columns are single precision: a limit compared in double precision would miss the value that it names.
+    return cast(max(min(value, 3.4e38), -3.4e38), REAL)
+
+
+def _all_elements(run_id: int, value: Any) -> ColumnElement[bool]:
+    return and_(*(_either(run_id, _ELEMENTS.contains([symbol])) for symbol in value))
+
+
+def _no_elements(run_id: int, value: Any) -> ColumnElement[bool]:
+    return _both(run_id, ~_ELEMENTS.overlap(list(value)))
+
+
+def _has_text(run_id: int, value: Any) -> ColumnElement[bool]:
+    return and_(*(_either(run_id, ScreeningMember.uid.icontains(word, autoescape=True)) for word in value.split()))
+
+
+_RENDER: Mapping[Operator, Callable[[int, Condition], ColumnElement[bool]]] = {
+    Operator.MIN: lambda run, one: _column(one.field) >= _limit(one.value),  # type: ignore[arg-type]
+    Operator.MAX: lambda run, one: _column(one.field) <= _limit(one.value),  # type: ignore[arg-type]
+    Operator.IN: lambda run, one: _is_word(one.field, one.value),
+    Operator.EITHER: lambda run, one: _either(run, _is_layer(one.value)),  # type: ignore[arg-type]
+    Operator.BOTH: lambda run, one: _both(run, _is_layer(one.value)),  # type: ignore[arg-type]
+    Operator.ALL: lambda run, one: _all_elements(run, one.value),
+    Operator.NONE: lambda run, one: _no_elements(run, one.value),
+    Operator.HAS: lambda run, one: _has_text(run, one.value),
+}
+
+
+def where(criteria: Criteria, run_id: int) -> ColumnElement[bool]:
+    """The condition on `candidate` that selects what `criteria` asks for in one run.
+
+    A number that is not known satisfies no limit.
+    """
+    rendered = (_RENDER[one.operator](run_id, one) for one in criteria.conditions)
+    return and_(Candidate.run_id == run_id, *rendered)
