@@ -1,0 +1,1 @@
+"""Descriptors, datasets, models, evaluation and the model registry."""
