@@ -1,0 +1,5 @@
+"""`python -m stackscreen` is the `stackscreen` command."""
+
+from stackscreen.cli import main
+
+main()

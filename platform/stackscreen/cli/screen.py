@@ -1,0 +1,126 @@
+"""`stackscreen screen` and `stackscreen run`: the pair space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackscreen.cli.console import step
+from stackscreen.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at screening runs, and drop what superseded ones left.",
+    epilog="Examples: `stackscreen run list`, `stackscreen run gc`.",
+)
+
+
+def _engine(settings: Settings) -> Engine:
+    from schema.engine import make_engine
+    from stackscreen.services import database_url, ensure_started
+
+    ensure_started(settings, step)
+    return make_engine(database_url(settings))
+
+
+def run_screen(settings: Settings) -> int:
+    """Screen every pair of today's materials, with a progress bar; goes on with an interrupted run.
+
+    Returns:
+        The number of the published run.
+
+    Raises:
+        NothingToScreenError: no monolayer was imported.
+        ScreenFailedError, NoProgressError: see `stackscreen.tasks.screening.wait`.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from schema.vocabulary import RunState
+    from stackscreen.screening import ledger
+    from stackscreen.screening.runs import plan_run
+    from stackscreen.screening.surfaces import ensure_surfaces
+    from stackscreen.tasks.screening import dispatch, wait
+
+    engine = _engine(settings)
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            faces = bars.add_task("low-index faces of bulk phases", total=None)
+            ensure_surfaces(engine, lambda done, total: bars.update(faces, completed=done, total=total))
+            bars.remove_task(faces)
+            plan = plan_run(engine, settings.screen)
+            if plan.state is RunState.PUBLISHED:
+                step(f"  run {plan.run_id} has screened exactly these materials with these models: nothing to do")
+                return plan.run_id
+            dispatch(engine, plan.run_id)
+            pairs = bars.add_task("pairs", total=None)
+
+            def report(now: ledger.Progress) -> None:
+                bars.update(pairs, completed=now.pairs_done, total=now.pairs)
+
+            wait(engine, plan.run_id, report)
+        with engine.connect() as connection:
+            now = ledger.progress(connection, plan.run_id)
+        step(
+            f"  run {plan.run_id} published: {now.pairs:,} pairs, {now.matched:,} with a coincidence lattice, "
+            f"{now.candidates:,} candidates"
+        )
+        return plan.run_id
+    finally:
+        engine.dispose()
+
+
+def screen() -> None:
+    """Screen every pair of all materials: match lattices, align bands, predict, rank, publish.
+
+    The work is cut into blocks that Celery workers compute; it can be interrupted at any time and goes on where it
+    stopped. Limits are settings: see `stackscreen settings`, group `screen`.
+
+    Example: STACKSCREEN_SCREEN__MAX_STRAIN=0.03 stackscreen screen
+    """
+    run_screen(get_settings())
+
+
+@app.command("list")
+def list_runs() -> None:
+    """Every screening run, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+    from sqlalchemy import text
+
+    engine = _engine(get_settings())
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM analyst.runs ORDER BY id DESC")).mappings().all()
+    engine.dispose()
+    if not rows:
+        step("No run yet. Start one with: stackscreen screen")
+        return
+    table = Table(
+        "run", "state", "layers", "surfaces", "pairs", "matched", "candidates", "strain ≤ %", "area ≤ Å²", "blocks"
+    )
+    for row in rows:
+        table.add_row(
+            str(row["id"]), row["state"], f"{row['n_monolayers']:,}", f"{row['n_surfaces']:,}", f"{row['n_pairs']:,}",
+            "" if row["n_matched"] is None else f"{row['n_matched']:,}",
+            "" if row["n_candidates"] is None else f"{row['n_candidates']:,}",
+            f"{row['max_strain']:g}", f"{row['max_area']:g}", f"{row['blocks_done']}/{row['blocks']}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command()
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="superseded runs whose pairs are kept")] = 1,
+) -> None:
+    """Drop the pairs of superseded and failed runs; the runs and their ledgers stay on record."""
+    from stackscreen.screening.runs import collect_garbage
+
+    engine = _engine(get_settings())
+    emptied = collect_garbage(engine, keep)
+    engine.dispose()
+    step(f"{emptied} runs emptied")

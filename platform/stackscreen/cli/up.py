@@ -1,0 +1,76 @@
+"""`stackscreen up`: from nothing to ranked candidates in the browser, every step safe to repeat."""
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from schema.errors import StackscreenError
+from stackscreen.cli.console import step
+from stackscreen.settings import Settings, get_settings
+
+
+class PortInUseError(StackscreenError):
+    """Something else listens where the dashboard is to be served."""
+
+
+def up(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="serve the dashboard at the end")] = True,
+) -> None:
+    """Start the services, load the starter set, screen every pair, and serve the dashboard.
+
+    Run again, it does only what is missing, and loses nothing. Ctrl+C ends the dashboard; the services keep running
+    until `stackscreen services stop`.
+    """
+    settings = get_settings()
+    if serve:
+        # Known now, not after minutes of work.
+        check_port(settings.dashboard.host, settings.dashboard.port)
+    steps = _steps()
+    began = time.monotonic()
+    for number, (title, run) in enumerate(steps, start=1):
+        step(f"[{number}/{len(steps)}] {title}")
+        run(settings)
+    step(f"ready after {time.monotonic() - began:.0f} s")
+    if serve:
+        from stackscreen.cli import dashboard
+
+        step(f"dashboard on http://{settings.dashboard.host}:{settings.dashboard.port} (Ctrl+C ends it)")
+        dashboard.serve(settings)
+
+
+def _steps() -> list[tuple[str, Callable[[Settings], object]]]:
+    # Imported here: they bring pandas, LightGBM and numba, which the other commands do without.
+    from stackscreen.cli import data, models, screen
+    from stackscreen.cli.database import upgrade_database
+    from stackscreen.services import ensure_started
+
+    return [
+        ("starting Postgres, Redis and the workers", lambda settings: ensure_started(settings, step)),
+        ("bringing the database to the newest schema", upgrade_database),
+        ("importing the starter set", data.import_starter),
+        ("finding which records are the same material", data.run_dedupe),
+        ("registering the trained models", models.register_shipped),
+        ("computing features", models.run_features),
+        ("screening every pair", screen.run_screen),
+    ]
+
+
+def check_port(host: str, port: int) -> None:
+    """Make sure that the dashboard can listen there.
+
+    Raises:
+        PortInUseError: something listens there already, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise PortInUseError(
+            f"The dashboard cannot listen on {host}:{port}: {error.strerror}.",
+            hint=f"End what listens there, or choose another: `STACKSCREEN_DASHBOARD__PORT={port + 1} stackscreen up`.",
+        ) from error
