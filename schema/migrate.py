@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from schema.properties import Property
 from schema.quantities import QUANTITIES
 from schema.roles import ensure_analyst_role
-from schema.views import create_views, drop_views
+from schema.views import create_views, drop_views, views_are_current
 
 _PACKAGED = Path(__file__).parent / "_alembic"
 SCRIPTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "alembic"
@@ -46,16 +46,24 @@ def current(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to `revision` in one transaction, with properties, views and the read-only role."""
+def upgrade(engine: Engine, revision: str = "head") -> bool:
+    """Bring the database to `revision` in one transaction, with properties, views and the read-only role.
+
+    Returns:
+        False if everything, views included, was there already.
+    """
     with engine.begin() as connection:
         connection.execute(text(_LOCK))
+        standing = MigrationContext.configure(connection).get_current_revision()
+        if revision in {"head", head()} and standing == head() and views_are_current(connection):
+            return False
         drop_views(connection)
         command.upgrade(_config(connection), revision)
         if MigrationContext.configure(connection).get_current_revision() == head():
             _fill_properties(connection)
             create_views(connection)
             ensure_analyst_role(connection)
+    return True
 
 
 def downgrade(engine: Engine, revision: str) -> None:

@@ -5,11 +5,28 @@ A view holds no data, so it needs no history: the files in `views/` are the trut
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+from psycopg import sql
 from sqlalchemy import Connection, text
 
 VIEWS_FOLDER = Path(__file__).parent / "views"
+
+
+def _files() -> list[Path]:
+    return sorted(VIEWS_FOLDER.glob("*.sql"))
+
+
+def _comment() -> str:
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in _files())).hexdigest()
+    return f"What analysts read: every column states its unit (views {digest[:16]})"
+
+
+def views_are_current(connection: Connection) -> bool:
+    """Whether the `analyst` schema was made from today's files."""
+    found = connection.execute(text("SELECT obj_description(to_regnamespace('analyst'), 'pg_namespace')")).scalar()
+    return found == _comment()
 
 
 def drop_views(connection: Connection) -> None:
@@ -21,7 +38,7 @@ def create_views(connection: Connection) -> None:
     """Make the `analyst` schema and everything in it from the .sql files."""
     drop_views(connection)
     connection.execute(text("CREATE SCHEMA analyst"))
-    connection.execute(text("COMMENT ON SCHEMA analyst IS 'What analysts read: every column states its unit'"))
     cursor = connection.connection.cursor()
-    for path in sorted(VIEWS_FOLDER.glob("*.sql")):
+    for path in _files():
         cursor.execute(path.read_bytes())
+    cursor.execute(sql.SQL("COMMENT ON SCHEMA analyst IS {}").format(sql.Literal(_comment())))

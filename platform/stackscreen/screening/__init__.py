@@ -1,0 +1,1 @@
+"""Screens of the whole pair space: plan, ledger, blocks, tiles, candidates, publication."""

@@ -1,0 +1,240 @@
+"""One block of the pair matrix: match, filter, align, predict, score. Pure computation; nothing is written here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from ml.scorer import PairScorer
+from numpy.typing import NDArray
+
+from ml.descriptors.band_alignment import Alignment, anderson
+from schema.vocabulary import AlignmentType, InterfaceKind
+from stackscreen.pairs import PairLimits, ShapeTable, match_row
+from stackscreen.pairs.solution import principal_strains, von_mises_strain
+from stackscreen.screening.binary_copy import TextColumn
+from stackscreen.screening.blocks import Block
+from stackscreen.screening.members import MemberTable
+from stackscreen.screening.score import candidate_score, geometric_score
+
+NO_MATCH: Final = 65535
+"""Packed strain of a pair without a coincidence lattice."""
+STRAIN_UNIT: Final = 1e-6
+PREDICTED: Final = {"binding_energy": "binding_energy", "interlayer_distance": "distance", "gap": "gap"}
+"""Targets of the models and the columns of `candidate` that hold them."""
+
+_ALIGNMENTS: Final = {
+    Alignment.STRADDLING: AlignmentType.STRADDLING,
+    Alignment.STAGGERED: AlignmentType.STAGGERED,
+    Alignment.BROKEN: AlignmentType.BROKEN,
+    Alignment.METAL: AlignmentType.METAL,
+}
+_KINDS: Final = (InterfaceKind.HOMOBILAYER, InterfaceKind.HETEROBILAYER, InterfaceKind.ON_BULK)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRule:
+    """The physical filter that makes a matched pair a candidate.
+
+    Attributes:
+        max_strain: largest principal Hencky strain of the misfit, dimensionless.
+        max_atoms: atoms in the supercell.
+        max_atoms_unknown: the same, where the stability of a layer is unknown.
+        max_hull_energy: eV/atom; a layer known to be less stable than this is in no candidate.
+    """
+
+    max_strain: float
+    max_atoms: int
+    max_atoms_unknown: int
+    max_hull_energy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """All pairs of one row of a block, packed as `schema.PairTile` says."""
+
+    row: int
+    col_from: int
+    n: bytes
+    m: bytes
+    strain: bytes
+    score: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What a block comes to.
+
+    Attributes:
+        tiles: one a row.
+        candidates: columns of `candidate` without run and block, for binary COPY.
+        n_matched, n_candidates: counts.
+        digest: SHA-256 over tiles and candidates.
+    """
+
+    tiles: list[Tile]
+    candidates: dict[str, tuple[str, NDArray[Any]] | TextColumn]
+    n_matched: int
+    n_candidates: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What every block of a run needs, loaded once per process."""
+
+    members: MemberTable
+    shapes: ShapeTable
+    rule: CandidateRule
+    scorer: PairScorer
+
+    @classmethod
+    def build(cls, members: MemberTable, limits: PairLimits, rule: CandidateRule, scorer: PairScorer) -> RunContext:
+        """Enumerate the superlattices of the run's members."""
+        shapes = ShapeTable.build(members.ln_area, members.tau, members.n_atoms, limits)
+        return cls(members, shapes, rule, scorer)
+
+
+def compute_block(context: RunContext, block: Block) -> BlockResult:
+    """Everything about the pairs of one block.
+
+    Args:
+        context: the run.
+        block: rows and columns, by member number.
+    """
+    members, rule = context.members, context.rule
+    hull = members.columns["hull_energy"]
+    tiles: list[Tile] = []
+    chosen: list[NDArray[np.float64]] = []
+    n_matched = 0
+    hasher = hashlib.sha256()
+    for row in range(block.row_from, block.row_to):
+        columns = np.arange(block.first_column(row), block.col_to)
+        found = match_row(context.shapes, row, columns)
+        matched = found.n > 0
+        n_atoms = found.n.astype(np.int64) * members.n_atoms[row] + found.m.astype(np.int64) * members.n_atoms[columns]
+        geometric = geometric_score(found.strain, n_atoms)
+        packed = np.where(matched, np.rint(np.nan_to_num(found.strain) / STRAIN_UNIT), NO_MATCH).astype("<u2")
+        tile = Tile(
+            row,
+            int(columns[0]),
+            found.n.tobytes(),
+            found.m.tobytes(),
+            packed.tobytes(),
+            np.rint(geometric * 65535).astype("<u2").tobytes(),
+        )
+        tiles.append(tile)
+        n_matched += int(matched.sum())
+        for column in (tile.n, tile.m, tile.strain, tile.score):
+            hasher.update(column)
+        # A surface has no hull energy, and needs none: only the layers' stability counts.
+        row_hull = 0.0 if row >= members.n_monolayers else hull[row]
+        worst = np.maximum(row_hull, hull[columns])  # NaN if either is unknown
+        with np.errstate(invalid="ignore"):
+            too_unstable = (row_hull > rule.max_hull_energy) | (hull[columns] > rule.max_hull_energy)
+        atoms_limit = np.where(np.isnan(worst), rule.max_atoms_unknown, rule.max_atoms)
+        passes = matched & (n_atoms <= atoms_limit) & ~too_unstable
+        passes[matched] &= found.strain[matched] <= rule.max_strain
+        k = np.flatnonzero(passes)
+        if k.size:
+            chosen.append(
+                np.column_stack(
+                    [np.full(k.size, row), columns[k], found.n[k], found.m[k], found.strain[k], n_atoms[k],
+                     geometric[k], worst[k]]
+                )
+            )  # fmt: skip
+    table = np.concatenate(chosen) if chosen else np.empty((0, 8))
+    candidates = _describe(context, table)
+    for name in sorted(candidates):
+        column = candidates[name]
+        hasher.update(name.encode())
+        hasher.update((column.codes if isinstance(column, TextColumn) else column[1]).tobytes())
+    return BlockResult(tiles, candidates, n_matched, len(table), hasher.digest())
+
+
+def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tuple[str, NDArray[Any]] | TextColumn]:
+    """The columns of the candidates: geometry, band alignment on facing faces, predictions, score."""
+    members = context.members
+    bottom, top = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+    n, m, strain, n_atoms, geometric, hull = (
+        table[:, 2],
+        table[:, 3],
+        table[:, 4],
+        table[:, 5],
+        table[:, 6],
+        table[:, 7],
+    )
+    on_bulk = bottom >= members.n_monolayers
+    area_bottom, area_top = np.exp(members.ln_area[bottom]) * n, np.exp(members.ln_area[top]) * m
+    first, second = principal_strains(members.ln_area[bottom], members.ln_area[top], n, m, strain)
+    facing = {
+        name: (members.columns[f"{name}_top"][bottom], members.columns[f"{name}_bottom"][top])
+        for name in ("vbm", "cbm", "work_function")
+    }
+    edges = [_edges(members, side, facing, k) for k, side in enumerate((bottom, top))]
+    aligned = anderson(*edges[0], *edges[1])
+    kind_words = [kind.value for kind in _KINDS]
+    alignment_words = [word.value for word in _ALIGNMENTS.values()]
+    alignment_codes = np.full(len(table), -1)
+    for code, known in enumerate(_ALIGNMENTS):
+        alignment_codes[aligned.kind == known] = code
+    columns: dict[str, tuple[str, NDArray[Any]] | TextColumn] = {
+        "bottom": ("int4", bottom),
+        "top": ("int4", top),
+        "kind": TextColumn(np.where(on_bulk, 2, np.where(bottom == top, 0, 1)), kind_words),
+        "n": ("int2", n.astype(np.int64)),
+        "m": ("int2", m.astype(np.int64)),
+        "strain": ("float4", strain),
+        "strain_von_mises": ("float4", von_mises_strain(first, second)),
+        # On a bulk crystal the film alone gives way, so the substrate's area is the interface's.
+        "area": ("float4", np.where(on_bulk, area_bottom, np.sqrt(area_bottom * area_top))),
+        "n_atoms": ("int4", n_atoms.astype(np.int64)),
+        "alignment": TextColumn(alignment_codes, alignment_words),
+        "gap_anderson": ("float4", aligned.gap),
+        "valence_offset": ("float4", aligned.vbo),
+        "conduction_offset": ("float4", aligned.cbo),
+        "work_function_difference": ("float4", facing["work_function"][1] - facing["work_function"][0]),
+        "hull_energy": ("float4", hull),
+    }
+    predictions = _predict(context, bottom, top, strain, ~on_bulk)
+    for name, values in predictions.items():
+        columns[name] = ("float4", values)
+    columns["score"] = ("float4", candidate_score(geometric, hull, predictions["binding_energy"]))
+    return columns
+
+
+def _edges(
+    members: MemberTable,
+    side: NDArray[np.int64],
+    facing: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    which: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Valence and conduction edge of one side's facing face; a metal has both at its Fermi level."""
+    metal = members.columns["gap"][side] == 0
+    fermi = -facing["work_function"][which]
+    # A metal whose work function nobody gives is still a metal: any equal pair of edges says so.
+    fermi = np.where(np.isnan(fermi), -np.inf, fermi)
+    return np.where(metal, fermi, facing["vbm"][which]), np.where(metal, fermi, facing["cbm"][which])
+
+
+def _predict(
+    context: RunContext,
+    bottom: NDArray[np.int64],
+    top: NDArray[np.int64],
+    strain: NDArray[np.float64],
+    layers: NDArray[np.bool_],
+) -> dict[str, NDArray[np.float64]]:
+    """Model predictions for the layer-on-layer pairs; NaN for the rest, which no served model has learnt."""
+    names = [f"{column}{end}" for column in PREDICTED.values() for end in ("", "_lower", "_upper")]
+    result = {name: np.full(len(bottom), np.nan) for name in [*names, "domain_distance", "distance_vdw"]}
+    if layers.any():
+        ids = context.members.material_id
+        scored = context.scorer.score(ids[bottom[layers]], ids[top[layers]], strain=strain[layers])
+        for target, column in PREDICTED.items():
+            for end in ("", "_lower", "_upper"):
+                result[f"{column}{end}"][layers] = scored[f"{target}{end}"]
+        for name in ("domain_distance", "distance_vdw"):
+            result[name][layers] = scored[name]
+    return result

@@ -1,0 +1,167 @@
+"""The work ledger: who computes which block, and what is done.
+
+The broker may deliver a task twice, late or, if it loses its disk, never. The ledger makes twice run once written: a
+block is leased before it is computed, and its result is written in the transaction that marks it done, which succeeds
+only for the holder of the newest lease (`attempts` is the fencing number).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, func, or_, select, text, update
+
+from schema import PairBlock
+from schema.vocabulary import BlockState
+from stackscreen.screening.blocks import Block
+
+MAX_ATTEMPTS: Final = 5
+"""A block that failed this often stays failed: its error is the same for everyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to compute one block, until the lease ends or a newer one is given."""
+
+    run_id: int
+    block: int
+    attempt: int
+    area: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands."""
+
+    blocks: int
+    done: int
+    failed: int
+    pairs: int
+    pairs_done: int
+    matched: int
+    candidates: int
+    error: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to compute."""
+        return self.done + self.failed == self.blocks
+
+
+def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: int, n_monolayers: int) -> Lease | None:
+    """Take a block, or return None if it is done, given up, or held by another whose lease has not ended.
+
+    Args:
+        connection: committed by the caller at once, so that others see the lease.
+        owner: who takes it. The same owner may take it again: the broker gives a lost worker's task, with the same
+            identifier, to another, who need not wait for the lease to end.
+        seconds: length of the lease.
+        n_monolayers: members below this number are monolayers.
+    """
+    taken = connection.execute(
+        update(PairBlock)
+        .where(
+            PairBlock.run_id == run_id,
+            PairBlock.block == block,
+            or_(
+                PairBlock.state == BlockState.PENDING,
+                (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
+                (PairBlock.state == BlockState.LEASED)
+                & ((PairBlock.lease_until < func.now()) | (PairBlock.lease_owner == owner)),
+            ),
+        )
+        .values(
+            state=BlockState.LEASED,
+            lease_owner=owner,
+            lease_until=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds),
+            attempts=PairBlock.attempts + 1,
+            error=None,
+        )
+        .returning(PairBlock.attempts, PairBlock.row_from, PairBlock.row_to, PairBlock.col_from, PairBlock.col_to)
+    ).one_or_none()
+    if taken is None:
+        return None
+    area = Block(taken.row_from, taken.row_to, taken.col_from, taken.col_to, triangular=taken.row_from < n_monolayers)
+    return Lease(run_id, block, taken.attempts, area)
+
+
+def complete(
+    connection: Connection, held: Lease, *, n_matched: int, n_candidates: int, seconds: float, digest: bytes
+) -> bool:
+    """Mark a block done, if the lease is still the newest one; in the transaction that writes the block's rows.
+
+    Returns:
+        False if another took the block meanwhile: the caller must roll back.
+    """
+    changed = connection.execute(
+        update(PairBlock)
+        .where(
+            PairBlock.run_id == held.run_id,
+            PairBlock.block == held.block,
+            PairBlock.state == BlockState.LEASED,
+            PairBlock.attempts == held.attempt,
+        )
+        .values(
+            state=BlockState.DONE,
+            lease_until=None,
+            n_matched=n_matched,
+            n_candidates=n_candidates,
+            seconds=seconds,
+            digest=digest,
+            done_at=func.now(),
+        )
+    )
+    return changed.rowcount == 1
+
+
+def give_up(connection: Connection, held: Lease, error: str) -> None:
+    """Write down why an attempt failed, and let another try."""
+    connection.execute(
+        update(PairBlock)
+        .where(
+            PairBlock.run_id == held.run_id,
+            PairBlock.block == held.block,
+            PairBlock.state == BlockState.LEASED,
+            PairBlock.attempts == held.attempt,
+        )
+        .values(state=BlockState.FAILED, lease_until=None, error=error[:2000])
+    )
+
+
+def open_blocks(connection: Connection, run_id: int) -> list[int]:
+    """Blocks that someone should compute: pending, failed but not given up, or leased to someone who went silent."""
+    return list(
+        connection.execute(
+            select(PairBlock.block)
+            .where(
+                PairBlock.run_id == run_id,
+                or_(
+                    PairBlock.state == BlockState.PENDING,
+                    (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
+                    (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_until < func.now()),
+                ),
+            )
+            .order_by(PairBlock.block)
+        ).scalars()
+    )
+
+
+def progress(connection: Connection, run_id: int) -> Progress:
+    """Where the run stands, by its ledger."""
+    row = connection.execute(
+        text("""
+            SELECT count(*) AS blocks, count(*) FILTER (WHERE state = 'done') AS done,
+                   count(*) FILTER (WHERE state = 'failed' AND attempts >= :most) AS failed,
+                   coalesce(sum(n_pairs), 0) AS pairs,
+                   coalesce(sum(n_pairs) FILTER (WHERE state = 'done'), 0) AS pairs_done,
+                   coalesce(sum(n_matched), 0) AS matched, coalesce(sum(n_candidates), 0) AS candidates,
+                   max(error) FILTER (WHERE state = 'failed') AS error
+            FROM pair_block WHERE run_id = :run
+        """),
+        {"run": run_id, "most": MAX_ATTEMPTS},
+    ).one()
+    return Progress(
+        int(row.blocks), int(row.done), int(row.failed), int(row.pairs), int(row.pairs_done), int(row.matched),
+        int(row.candidates), row.error,
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+"""The materials of a screen, as numbers: a snapshot that a later import cannot change."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select, text
+
+from schema import ScreeningMember
+
+_MONOLAYERS = text("""
+    SELECT m.id AS material_id, m.uid, m.formula, m.elements, m.n_atoms, l.ln_area, l.tau_re, l.tau_im, l.polar,
+           encode(s.digest, 'hex') AS structure
+    FROM material m JOIN monolayer l ON l.material_id = m.id JOIN structure s ON s.id = m.structure_id
+    WHERE m.withdrawn_at IS NULL
+    ORDER BY m.id
+""")
+
+_SURFACES = text("""
+    SELECT m.id AS material_id, f.id AS surface_id,
+           m.uid || '(' || f.miller_h || f.miller_k || f.miller_l || ')'
+               || CASE WHEN f.termination > 0 THEN '-' || f.termination ELSE '' END AS uid,
+           m.formula, m.elements, f.n_atoms, f.ln_area, f.tau_re, f.tau_im, false AS polar,
+           encode(s.digest, 'hex') AS structure
+    FROM surface f JOIN material m ON m.id = f.material_id JOIN structure s ON s.id = m.structure_id
+    WHERE m.withdrawn_at IS NULL
+    ORDER BY f.id
+""")
+
+# One functional for all, never mixed within a pair: PBE, which most sources give.
+_VALUES = text("""
+    SELECT m.id AS material_id, v.property, v.face, v.value
+    FROM analyst.material_values v JOIN material m ON m.uid = v.uid
+    WHERE v.preference = 1 AND v.method = 'PBE' AND v.value IS NOT NULL
+      AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
+""")
+
+_FACED = ("vbm", "cbm", "work_function")
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTable:
+    """The members of a run as arrays; NaN where a value is unknown. Monolayers first, then surfaces.
+
+    Attributes:
+        n_monolayers: how many of the N members are monolayers.
+        material_id, n_atoms: shape (N,), integers.
+        ln_area: ln of the cell area in Å², shape (N,).
+        tau: reduced shapes, shape (N,), complex.
+        columns: other floats by name, eV or eV/atom, shape (N,): vbm_bottom, vbm_top, cbm_bottom, ...
+    """
+
+    n_monolayers: int
+    material_id: NDArray[np.int64]
+    n_atoms: NDArray[np.int64]
+    ln_area: NDArray[np.float64]
+    tau: NDArray[np.complex128]
+    columns: dict[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.material_id)
+
+
+def snapshot(connection: Connection) -> list[dict[str, Any]]:
+    """The rows of `screening_member` for today's materials, without the run's number.
+
+    Args:
+        connection: in the transaction that will plan the run.
+    """
+    values: dict[int, dict[str, float]] = {}
+    for material_id, key, face, value in connection.execute(_VALUES):
+        known = values.setdefault(material_id, {})
+        known[f"{key}_{face}" if face else key] = value
+    rows = []
+    sides = [*connection.execute(_MONOLAYERS).mappings(), *connection.execute(_SURFACES).mappings()]
+    for number, side in enumerate(sides):
+        row: dict[str, Any] = {"surface_id": None, **side}
+        facts = values.get(side["material_id"], {}) if row["surface_id"] is None else {}
+        for key in _FACED:
+            for face in ("bottom", "top"):
+                row[f"{key}_{face}"] = facts.get(f"{key}_{face}", facts.get(key))
+        row["gap"] = facts.get("gap") if row["surface_id"] is None else 0.0
+        row["hull_energy"] = facts.get("hull_energy")
+        row["member"] = number
+        digest = orjson.dumps({k: v for k, v in row.items() if k != "member"}, option=orjson.OPT_SORT_KEYS)
+        row["inputs_digest"] = hashlib.sha256(digest).digest()
+        del row["structure"]
+        rows.append(row)
+    return rows
+
+
+def load_members(connection: Connection, run_id: int) -> MemberTable:
+    """The members of a run, in the order of their numbers."""
+    names = [
+        *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")),
+        "gap",
+        "hull_energy",
+    ]
+    table = ScreeningMember.__table__.c
+    rows = connection.execute(
+        select(
+            table.material_id, table.surface_id, table.n_atoms, table.ln_area, table.tau_re, table.tau_im,
+            *(table[name] for name in names),
+        )
+        .where(table.run_id == run_id)
+        .order_by(table.member)
+    ).all()  # fmt: skip
+    fixed = np.array([[r.material_id, r.n_atoms, r.surface_id is None] for r in rows], np.int64).reshape(-1, 3)
+    numbers = np.array([[np.nan if x is None else x for x in r[3:]] for r in rows], float).reshape(len(rows), -1)
+    return MemberTable(
+        n_monolayers=int(fixed[:, 2].sum()),
+        material_id=fixed[:, 0],
+        n_atoms=fixed[:, 1],
+        ln_area=numbers[:, 0],
+        tau=numbers[:, 1] + 1j * numbers[:, 2],
+        columns={name: numbers[:, 3 + k] for k, name in enumerate(names)},
+    )

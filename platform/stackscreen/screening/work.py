@@ -1,0 +1,107 @@
+"""A block from lease to commit: what the Celery task does."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from ml.scorer import PairScorer
+from sqlalchemy import Connection, Engine, select
+
+from schema import ScreeningRun
+from schema.vocabulary import RunState
+from stackscreen.pairs import PairLimits
+from stackscreen.screening import ledger
+from stackscreen.screening.binary_copy import copy_columns
+from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
+from stackscreen.screening.members import load_members
+from stackscreen.screening.runs import publish_if_done
+
+
+class LeaseLostError(Exception):
+    """Another worker took the block while this one was computing it; its result will be the one that counts."""
+
+
+@lru_cache(maxsize=2)
+def _context(engine: Engine, run_id: int) -> RunContext:
+    """The run's members, shapes and models; kept for the run's other blocks in this process."""
+    with engine.connect() as connection:
+        run = connection.execute(select(ScreeningRun.__table__).where(ScreeningRun.id == run_id)).one()
+        members = load_members(connection, run_id)
+        scorer = PairScorer.load(connection, run_id=run_id)
+    limits = PairLimits(run.max_strain, run.max_area, run.max_atoms)
+    return RunContext.build(members, limits, CandidateRule(**run.candidate_rule), scorer)
+
+
+def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int) -> bool:
+    """Compute one block and write it, unless someone else has it or has done it.
+
+    Args:
+        owner: see `ledger.lease`.
+        lease_s: seconds after which another may take the block over.
+
+    Returns:
+        Whether this call did the block.
+    """
+    with engine.begin() as connection:
+        run = connection.execute(
+            select(ScreeningRun.state, ScreeningRun.n_monolayers).where(ScreeningRun.id == run_id)
+        ).one_or_none()
+        if run is None or run.state != RunState.RUNNING:
+            return False
+        held = ledger.lease(connection, run_id, block, owner, lease_s, run.n_monolayers)
+    if held is None:
+        publish_if_done(engine, run_id)
+        return False
+    started = time.perf_counter()
+    try:
+        result = compute_block(_context(engine, run_id), held.area)
+        with engine.begin() as connection:
+            _write(connection, held, result, time.perf_counter() - started)
+    except LeaseLostError:
+        return False
+    except Exception as error:
+        with engine.begin() as connection:
+            ledger.give_up(connection, held, f"{type(error).__name__}: {error}")
+        publish_if_done(engine, run_id)
+        raise
+    publish_if_done(engine, run_id)
+    return True
+
+
+def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seconds: float) -> None:
+    """Ledger row, tiles and candidates in the caller's one transaction.
+
+    Raises:
+        LeaseLostError: the block belongs to another by now; nothing may be written.
+    """
+    kept = ledger.complete(
+        connection,
+        held,
+        n_matched=result.n_matched,
+        n_candidates=result.n_candidates,
+        seconds=seconds,
+        digest=result.digest,
+    )
+    if not kept:
+        raise LeaseLostError
+    cursor: Any = connection.connection.cursor()
+    with cursor.copy(
+        "COPY pair_tile (run_id, row, col_from, block, n_pairs, n, m, strain, score) FROM STDIN (FORMAT binary)"
+    ) as copy:
+        copy.set_types(["int4", "int4", "int4", "int4", "int4", "bytea", "bytea", "bytea", "bytea"])
+        for t in result.tiles:
+            copy.write_row((held.run_id, t.row, t.col_from, held.block, len(t.n), t.n, t.m, t.strain, t.score))
+    if result.n_candidates:
+        count = result.n_candidates
+        copy_columns(
+            cursor,
+            "candidate",
+            {
+                "run_id": ("int4", np.full(count, held.run_id)),
+                "block": ("int4", np.full(count, held.block)),
+                **result.candidates,
+            },
+        )

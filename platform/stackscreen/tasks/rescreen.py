@@ -1,0 +1,65 @@
+"""The nightly rescreening as Celery tasks, none of which waits for another: each hands on to the next."""
+
+from __future__ import annotations
+
+import logging
+
+from etl.api import dedupe
+from sqlalchemy import select
+
+from schema import ScreeningRun
+from schema.vocabulary import RunState
+from stackscreen.celery_app import app
+from stackscreen.query.candidates import published_run
+from stackscreen.screening.runs import NothingToScreenError, collect_garbage, plan_run
+from stackscreen.screening.saved import update_saved_screens
+from stackscreen.screening.surfaces import ensure_surfaces
+from stackscreen.settings import get_settings
+from stackscreen.tasks.engine import worker_engine
+from stackscreen.tasks.features import compute_missing
+from stackscreen.tasks.screening import dispatch
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name="stackscreen.rescreen.nightly")
+def nightly() -> None:
+    """Bring materials, features and pairs up to date with what was imported; nothing changed, nothing is done."""
+    engine = worker_engine()
+    dedupe(engine)
+    ensure_surfaces(engine)
+    compute_missing(engine)
+    try:
+        plan = plan_run(engine, get_settings().screen)
+    except NothingToScreenError as error:
+        log.info("%s", error.message)
+        return
+    if plan.state is RunState.PUBLISHED:
+        report.delay()
+    else:
+        dispatch(engine, plan.run_id)
+
+
+@app.task(name="stackscreen.rescreen.report")
+def report() -> None:
+    """Rank the saved screens in the published run, note what changed, and drop what no reader can reach any more."""
+    engine = worker_engine()
+    with engine.connect() as connection:
+        run = published_run(connection)
+    update_saved_screens(engine, run)
+    collect_garbage(engine)
+
+
+@app.task(name="stackscreen.rescreen.sweep")
+def sweep() -> None:
+    """Send the open blocks of running runs again: a broker may have lost them, a worker gone silent.
+
+    Sending a block twice costs a look at the ledger.
+    """
+    engine = worker_engine()
+    with engine.connect() as connection:
+        running = (
+            connection.execute(select(ScreeningRun.id).where(ScreeningRun.state == RunState.RUNNING)).scalars().all()
+        )
+    for run_id in running:
+        dispatch(engine, run_id)
