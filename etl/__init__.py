@@ -1,1 +1,1 @@
-"""From a database file to canonical materials: read, normalise, validate, load, deduplicate."""
+"""From a database's file to deduplicated materials: readers, validation, loading, deduplication."""
