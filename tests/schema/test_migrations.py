@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import ProgrammingError
+
 from schema import Base
 from schema.engine import make_engine
 from schema.migrate import current, downgrade, head, upgrade
 from schema.quantities import QUANTITIES
 from schema.roles import ANALYST_ROLE
-from sqlalchemy import Engine, inspect, text
-from sqlalchemy.exc import ProgrammingError
 
 pytestmark = pytest.mark.services
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from schema.plane_lattice import DegenerateLatticeError, PlaneLattice
 
 lengths = st.floats(1.5, 30.0)

@@ -47,7 +47,7 @@ class PairSolution:
     @property
     def von_mises(self) -> float:
         """Von Mises strain of the misfit, dimensionless: see `von_mises_strain`."""
-        return float(von_mises_strain(np.float64(self.strains[0]), np.float64(self.strains[1])))
+        return float(von_mises_strain(np.array(self.strains[0]), np.array(self.strains[1])))
 
 
 def von_mises_strain(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,7 +127,7 @@ def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolutio
     for (matrix_1, cell_1), (matrix_2, cell_2) in product(_reduced(below, n), _reduced(above, m)):
         for change in (_IDENTITY, *_WALLS):
             basis_2 = change @ cell_2.basis
-            deformation = np.linalg.solve(cell_1.basis, basis_2).T
+            deformation = np.linalg.solve(cell_1.basis, basis_2).T.astype(np.float64)
             strains = _hencky(deformation)
             # Real vectors, so the sign of det F tells whether the upper lattice is mirrored, whatever the bases' hands.
             mirrors = bool(np.linalg.det(deformation) < 0)

@@ -35,10 +35,10 @@ def encode_rows(columns: Mapping[str, tuple[str, NDArray[Any]] | TextColumn]) ->
     Args:
         columns: name to (Postgres type: int2, int4, int8, float4, float8; values, shape (K,)) or a `TextColumn`.
     """
-    rows = len(next(iter(columns.values()))[1]) if columns else 0  # type: ignore[index]
-    pieces: list[NDArray[np.uint8]] = [
-        np.tile(np.frombuffer(np.int16(len(columns)).astype(">i2").tobytes(), np.uint8), (rows, 1))
-    ]
+    first = next(iter(columns.values()))
+    rows = len(first.codes if isinstance(first, TextColumn) else first[1])
+    fields = np.frombuffer(len(columns).to_bytes(2, "big"), np.uint8)
+    pieces: list[NDArray[np.uint8]] = [np.tile(fields, (rows, 1))]
     keep: list[NDArray[np.bool_]] = [np.ones((rows, 2), bool)]
     for column in columns.values():
         payload, width, present = _field(column, rows)

@@ -127,8 +127,8 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
         )
         tiles.append(tile)
         n_matched += int(matched.sum())
-        for column in (tile.n, tile.m, tile.strain, tile.score):
-            hasher.update(column)
+        for packed_column in (tile.n, tile.m, tile.strain, tile.score):
+            hasher.update(packed_column)
         # A surface has no hull energy, and needs none: only the layers' stability counts.
         row_hull = 0.0 if row >= members.n_monolayers else hull[row]
         worst = np.maximum(row_hull, hull[columns])  # NaN if either is unknown
@@ -150,7 +150,8 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     for name in sorted(candidates):
         column = candidates[name]
         hasher.update(name.encode())
-        hasher.update((column.codes if isinstance(column, TextColumn) else column[1]).tobytes())
+        values = column.codes if isinstance(column, TextColumn) else column[1]
+        hasher.update(np.ascontiguousarray(values).tobytes())
     return BlockResult(tiles, candidates, n_matched, len(table), hasher.digest())
 
 

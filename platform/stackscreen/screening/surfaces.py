@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 from pymatgen.core.surface import Slab, SlabGenerator, get_symmetrically_distinct_miller_indices
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from sqlalchemy import Engine, exists, select
@@ -70,7 +70,8 @@ def low_index_slabs(crystal: Structure) -> list[tuple[tuple[int, int, int], int,
             primitive=True,
             max_normal_search=1,
         )
-        found += [(tuple(miller), number, slab) for number, slab in enumerate(generator.get_slabs())]
+        h, k, ell = miller
+        found += [((h, k, ell), number, slab) for number, slab in enumerate(generator.get_slabs())]
     return found
 
 
@@ -95,7 +96,10 @@ def ensure_surfaces(engine: Engine, progress: Callable[[int, int], None] | None 
     made = 0
     for done, (material_id, cell, numbers, positions) in enumerate(todo, 1):
         crystal = Structure(
-            np.reshape(cell, (3, 3)), numbers, np.reshape(positions, (-1, 3)), coords_are_cartesian=True
+            np.reshape(cell, (3, 3)),
+            [Element.from_Z(number) for number in numbers],
+            np.reshape(positions, (-1, 3)),
+            coords_are_cartesian=True,
         )
         rows = [_to_row(slab, miller, number, material_id) for miller, number, slab in low_index_slabs(crystal)]
         with engine.begin() as connection:

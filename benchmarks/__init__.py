@@ -1,0 +1,1 @@
+"""What we claim, measured. See README.md in this folder."""

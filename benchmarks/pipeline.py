@@ -1,0 +1,116 @@
+"""A group's whole day: import, deduplicate, describe, screen everything; then import again.
+
+    python -m benchmarks pipeline --data FOLDER
+
+FOLDER holds `c2db/c2db.db`, `bidb/bidb.db`, `2dmatpedia/db.json`, `aihd/2d_substrate_heterostructures.json` and
+`bulk/*.zip`; what is missing is left out and said so. Every step is the `stackscreen` command that a user types, on a
+fresh embedded system of its own, with its wall time and its peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.hardware import describe
+
+STACKSCREEN = Path(sys.executable).with_name("stackscreen")
+FILES = (
+    ("c2db", "c2db/c2db.db"),
+    ("bidb", "bidb/bidb.db"),
+    ("2dmatpedia", "2dmatpedia/db.json"),
+    ("hetero2d", "aihd/2d_substrate_heterostructures.json"),
+    ("bulk", "bulk/elemental_metals_poscar.zip"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command as it was measured: wall seconds, peak resident memory of it and of its children in MiB."""
+
+    name: str
+    seconds: float
+    memory: float
+
+
+def _run(name: str, arguments: list[str], environment: dict[str, str]) -> Step:
+    print(f"$ stackscreen {' '.join(arguments)}", file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    process = subprocess.Popen([STACKSCREEN, *arguments], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise SystemExit(f"stackscreen {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
+    return Step(name, seconds, usage.ru_maxrss / 1024)
+
+
+def _counts(environment: dict[str, str]) -> dict[str, object]:
+    done = subprocess.run([STACKSCREEN, "status", "--json"], env=environment, capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _worker_memory() -> float:
+    """Largest peak resident memory of one worker process, MiB."""
+    peak = 0.0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            command = (status.parent / "cmdline").read_bytes()
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except (OSError, ValueError):
+            continue  # it ended meanwhile
+        if b"stackscreen" in command and b"worker" in command:
+            peak = max(peak, int(fields.get("VmHWM", "0 kB").split()[0]) / 1024)
+    return peak
+
+
+def main(arguments: list[str]) -> None:
+    """Run the pipeline on a folder of real data and print a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the databases' files")
+    parser.add_argument("--keep", type=Path, help="data directory to use and keep; default: a temporary one")
+    options = parser.parse_args(arguments)
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="stackscreen-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    environment = {**os.environ, "STACKSCREEN_DATA_DIR": str(folder / "data")}
+    imports = [(key, options.data / path) for key, path in FILES]
+    steps = []
+    try:
+        steps.append(_run("services and schema", ["db", "upgrade"], environment))
+        for key, path in imports:
+            if path.exists():
+                steps.append(_run(f"import {key}", ["import", key, str(path)], environment))
+            else:
+                print(f"left out, not there: {path}", file=sys.stderr)
+        steps.append(_run("deduplicate", ["dedupe"], environment))
+        steps.append(_run("register models", ["models", "register"], environment))
+        steps.append(_run("features and embeddings", ["features"], environment))
+        steps.append(_run("screen every pair", ["screen"], environment))
+        worker = _worker_memory()
+        first = _counts(environment)
+        for key, path in imports:
+            if path.exists():
+                steps.append(_run(f"import {key} again", ["import", key, str(path)], environment))
+        steps.append(_run("deduplicate again", ["dedupe"], environment))
+        steps.append(_run("screen again", ["screen"], environment))
+        second = _counts(environment)
+    finally:
+        subprocess.run([STACKSCREEN, "services", "stop"], env=environment, check=False)
+        if options.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{describe()}\n\n| step | wall, s | peak memory of the command, MiB |\n|---|---:|---:|")
+    for step in steps:
+        print(f"| {step.name} | {step.seconds:.1f} | {step.memory:.0f} |")
+    print(f"\nPeak memory of one worker process: {worker:.0f} MiB\n")
+    print("```json\n" + json.dumps(first, indent=1) + "\n```")
+    for key in ("tables", "records", "materials"):
+        if first.get(key) != second.get(key):
+            print(f"\n**The second import changed `{key}`**: {first.get(key)} -> {second.get(key)}")
