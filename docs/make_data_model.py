@@ -52,7 +52,7 @@ def render() -> str:
     """The page, from the models as they are."""
     lines = [
         "# The data model", "",
-        "Made from the models by `python docs/make_data_model.py`. Analysts read the views of `analyst`: see sql.md.", "",
+        "Made from the models by `python docs/make_data_model.py`. Analysts read the views of `analyst`: sql.md.", "",
     ]  # fmt: skip
     for family, tables in FAMILIES.items():
         lines += [f"## {family}", "", *_diagram(tables)]

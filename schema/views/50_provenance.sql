@@ -77,3 +77,16 @@ COMMENT ON COLUMN analyst.model_metrics.split IS 'folds behind the errors';
 COMMENT ON COLUMN analyst.model_metrics.metrics IS 'errors by split, of the model and of each baseline, in unit';
 COMMENT ON COLUMN analyst.model_metrics.trained_at IS 'when it was trained or registered';
 COMMENT ON COLUMN analyst.model_metrics.artefact_sha256 IS 'SHA-256 of the artefact, hexadecimal';
+
+CREATE VIEW analyst.sources AS
+SELECT s.key, s.database, s.release, s.method, s.licence, s.citation,
+       (SELECT count(*) FROM source_record r WHERE r.source_id = s.id AND r.state = 'accepted') AS n_records
+FROM source s;
+COMMENT ON VIEW analyst.sources IS 'The databases that were imported';
+COMMENT ON COLUMN analyst.sources.key IS 'short name';
+COMMENT ON COLUMN analyst.sources.database IS 'database as its authors write it';
+COMMENT ON COLUMN analyst.sources.release IS 'release; starter for the built-in set';
+COMMENT ON COLUMN analyst.sources.method IS 'code and functional';
+COMMENT ON COLUMN analyst.sources.licence IS 'licence of the data';
+COMMENT ON COLUMN analyst.sources.citation IS 'what to cite';
+COMMENT ON COLUMN analyst.sources.n_records IS 'living records';

@@ -61,7 +61,8 @@ def test_every_column_of_the_views_is_commented(engine: Engine) -> None:
     with engine.connect() as connection:
         silent = connection.execute(
             text(
-                "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
+                "SELECT c.relname, a.attname FROM pg_class c "
+                "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
                 "WHERE c.relnamespace = 'analyst'::regnamespace AND c.relkind = 'v' AND c.relname <> 'homobilayers' "
                 "AND col_description(c.oid, a.attnum) IS NULL"
             )
