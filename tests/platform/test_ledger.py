@@ -118,7 +118,7 @@ def test_a_run_is_published_when_its_last_block_is_done_and_replaces_the_former(
     _complete(engine, _lease(engine, run_id, "w", 1))
     assert publish_if_done(engine, run_id) is RunState.PUBLISHED
     with engine.connect() as connection:
-        states = dict(connection.execute(select(ScreeningRun.id, ScreeningRun.state)).tuples())
+        states = dict(connection.execute(select(ScreeningRun.id, ScreeningRun.state)).tuples().all())
         totals = connection.execute(
             select(ScreeningRun.n_matched, ScreeningRun.n_candidates).where(ScreeningRun.id == run_id)
         ).one()

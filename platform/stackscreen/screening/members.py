@@ -40,6 +40,12 @@ _VALUES = text("""
       AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
 """)
 
+# What the models see of each material, by digest: new features are new inputs of a run.
+_FEATURES = text("""
+    SELECT material_id, string_agg(encode(inputs_digest, 'hex'), '' ORDER BY feature_set_id)
+    FROM feature_vector GROUP BY material_id
+""")
+
 _FACED = ("vbm", "cbm", "work_function")
 
 
@@ -76,6 +82,7 @@ def snapshot(connection: Connection) -> list[dict[str, Any]]:
     for material_id, key, face, value in connection.execute(_VALUES):
         known = values.setdefault(material_id, {})
         known[f"{key}_{face}" if face else key] = value
+    features: dict[int, str] = dict(connection.execute(_FEATURES).tuples().all())
     rows = []
     sides = [*connection.execute(_MONOLAYERS).mappings(), *connection.execute(_SURFACES).mappings()]
     for number, side in enumerate(sides):
@@ -87,7 +94,9 @@ def snapshot(connection: Connection) -> list[dict[str, Any]]:
         row["gap"] = facts.get("gap") if row["surface_id"] is None else 0.0
         row["hull_energy"] = facts.get("hull_energy")
         row["member"] = number
-        digest = orjson.dumps({k: v for k, v in row.items() if k != "member"}, option=orjson.OPT_SORT_KEYS)
+        seen = {**row, "features": features.get(side["material_id"], "")}
+        del seen["member"]
+        digest = orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)
         row["inputs_digest"] = hashlib.sha256(digest).digest()
         del row["structure"]
         rows.append(row)

@@ -97,7 +97,7 @@ class _Reasons:
         rows = connection.execute(
             select(ScreeningMember.uid, ScreeningMember.inputs_digest).where(ScreeningMember.run_id == run_id)
         )
-        return dict(rows.tuples())
+        return dict(rows.tuples().all())
 
     @staticmethod
     def _models(connection: Connection, run_id: int) -> set[int]:
