@@ -93,5 +93,12 @@ def psql_hint(
         from stackscreen.services.postgres import binaries
 
         program = str(binaries(layout_of(settings)) / "psql")
-    role = [] if owner else ["env", f"PGOPTIONS=-c role={ANALYST_ROLE}"]
-    print(shlex.join([*role, program, libpq_url(database_url(settings))]))
+    # A session that takes a role does not take the role's own settings with it.
+    analyst = {
+        "role": ANALYST_ROLE,
+        "search_path": "analyst",
+        "default_transaction_read_only": "on",
+        "statement_timeout": str(settings.analyst.statement_timeout_ms),
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in analyst.items())
+    print(shlex.join([*([] if owner else ["env", f"PGOPTIONS={options}"]), program, libpq_url(database_url(settings))]))

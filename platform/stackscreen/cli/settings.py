@@ -26,6 +26,6 @@ def settings(
         return
     for line in lines:
         unit = "" if line.unit == "1" else line.unit
-        print(f"{line.key:<36}{f'{line.value} {unit}'.strip():<30}{line.origin}")
+        print(f"{line.key:<36}{f'{line.value} {unit}'.strip():<32}  {line.origin}")
         if explain:
             print(f"    {line.description}")

@@ -192,9 +192,8 @@ def stop(settings: Settings) -> bool:
     if not is_ours(layout):
         return False
     with system_lock(layout, settings.services.start_timeout_s):
-        # One after the other: beat, worker, redis, postgres.
         limit = 3 * settings.services.stop_timeout_s + settings.worker.shutdown_grace_s + 30
-        stopped = Supervisor(layout).shutdown(limit)
+        stopped = Supervisor(layout).shutdown(limit, clients=(WORKER, BEAT))
         left = postgres.postmaster(layout) is not None
         postgres.stop_leftover(settings, layout)
         redis_server.stop_leftover(layout)

@@ -199,8 +199,12 @@ class Supervisor:
             for item in found
         }
 
-    def shutdown(self, timeout_s: float) -> bool:
-        """Stop all processes in order, then the supervisor; False when none ran.
+    def shutdown(self, timeout_s: float, *, clients: Sequence[str]) -> bool:
+        """Stop all processes, servers after their clients, then the supervisor; False when none ran.
+
+        Args:
+            timeout_s: for everything.
+            clients: processes that may finish side by side.
 
         Raises:
             ServiceError: something still ran after `timeout_s`.
@@ -210,10 +214,13 @@ class Supervisor:
             return False
         try:
             process = psutil.Process(pid)
+            for name, state in self.states().items():
+                if name in clients and state.pid is not None:
+                    self._remote().stopProcess(name, False)
             self._remote().shutdown()
             process.wait(timeout_s)
-        except psutil.NoSuchProcess:
-            pass
+        except (psutil.NoSuchProcess, ConnectionError):
+            pass  # gone meanwhile
         except psutil.TimeoutExpired as error:
             raise ServiceError(
                 f"The services did not stop within {timeout_s:.0f} s.",
