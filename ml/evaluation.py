@@ -19,6 +19,7 @@ from ml.datasets import TrainingTable
 from ml.models.lightgbm_pair import ResidualModel, without_optional, without_registry
 from ml.splits import N_FOLDS, Split, folds
 from ml.uncertainty import Conformal
+from schema.quantities import GAP
 
 REGISTRY_KNOWN = "model, registry known"
 REGISTRY_UNKNOWN = "model, registry unknown"
@@ -34,7 +35,7 @@ class Metrics:
         mae, rmse: mean absolute and root mean square error.
         r2: share of variance explained, dimensionless.
         coverage: share of rows inside the 90 % interval; None for methods without one.
-        coverage_by_material: the same, every material counting alike.
+        coverage_by_material: the same, every material counting alike: what intervals without registry aim at.
         width: mean half-width of the interval.
     """
 
@@ -115,7 +116,7 @@ def evaluate(
         model = ResidualModel.fit(target, rows, wanted)
         put(REGISTRY_KNOWN, test, model.predict(seen))
         put(REGISTRY_UNKNOWN, test, model.predict(without_registry(seen)))
-        if target == "gap":
+        if target == GAP.key:
             put(GAPS_ONLY, test, model.predict(without_optional(without_registry(seen))))
         if on_fold is not None:
             on_fold()
@@ -124,7 +125,9 @@ def evaluate(
     for method, predicted in out.items():
         metrics[method] = Metrics.of(truth, predicted)
         if method.startswith("model") or method == f"{baselines.PHYSICS[target]}, calibrated":
-            metrics[method] = _with_coverage(metrics[method], truth, predicted, fold, groups)
+            metrics[method] = _with_coverage(
+                metrics[method], truth, predicted, fold, groups, by_material=method != REGISTRY_KNOWN
+            )
     return Evaluation(target, split, metrics, out)
 
 
@@ -139,6 +142,8 @@ def _with_coverage(
     predicted: NDArray[np.float64],
     fold: NDArray[np.int64],
     groups: NDArray[np.int64],
+    *,
+    by_material: bool,
 ) -> Metrics:
     """Add the coverage of intervals that were calibrated on the other folds' rows."""
     ok = np.isfinite(truth) & np.isfinite(predicted)
@@ -146,14 +151,16 @@ def _with_coverage(
     for k in range(N_FOLDS):
         test, calibrate = ok & (fold == k), ok & (fold != k)
         if test.any() and calibrate.any():
-            conformal = Conformal.fit(predicted[calibrate], truth[calibrate], groups[calibrate])
+            conformal = Conformal.fit(
+                predicted[calibrate], truth[calibrate], groups[calibrate] if by_material else None
+            )
             half[test] = conformal.half_widths(predicted[test])
     inside = (np.abs(truth - predicted) <= half)[ok]
     _, index, counts = np.unique(groups[ok], return_inverse=True, return_counts=True)
-    by_material = np.bincount(index, inside) / counts
+    covered = np.bincount(index, inside) / counts
     values = asdict(metrics) | {
         "coverage": float(inside.mean()),
-        "coverage_by_material": float(by_material.mean()),
+        "coverage_by_material": float(covered.mean()),
         "width": float(np.nanmean(half[ok])),
     }
     return Metrics(**values)

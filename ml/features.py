@@ -48,11 +48,7 @@ def _face_names(face: Face) -> tuple[str, ...]:
 
 
 NAMES: tuple[str, ...] = (
-    structure.LAYER_NAMES
-    + ELECTRONIC_NAMES
-    + composition.NAMES
-    + _face_names(Face.BOTTOM)
-    + _face_names(Face.TOP)
+    structure.LAYER_NAMES + ELECTRONIC_NAMES + composition.NAMES + _face_names(Face.BOTTOM) + _face_names(Face.TOP)
 )
 """Name of each component."""
 UNITS: tuple[str, ...] = (

@@ -138,9 +138,7 @@ class PairFeatures:
         t = self._tables
         out = np.empty((len(a), len(NAMES)), np.float32)
         face_a, face_b = _by_face(t.face, a, faces_a), _by_face(t.face, b, faces_b)
-        contact = dispersion.averaged_contact(
-            _by_face(t.transforms, a, faces_a), _by_face(t.transforms, b, faces_b)
-        )
+        contact = dispersion.averaged_contact(_by_face(t.transforms, a, faces_a), _by_face(t.transforms, b, faces_b))
         probes = _probe_distances(face_a, face_b)
         radius = FACE_NAMES.index("vdw_radius")
         blocks: list[NDArray[np.floating]] = [

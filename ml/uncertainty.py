@@ -1,10 +1,11 @@
 """Conformal 90 % intervals, calibrated on the errors made on unseen materials.
 
 Split conformal prediction with Mondrian categories (V. Vovk et al., Algorithmic Learning in a Random World, 2005): the
-half-width of a category is the ⌈(n+1)·0.9⌉-th smallest absolute error of its calibration rows, each predicted by a model
-that saw nothing of the row's material. Categories are bins of the prediction, as errors grow with it. Rows of one
-material are not exchangeable one by one; each row is weighted so that every material counts alike in the quantile, which
-is what a screen over materials needs.
+half-width of a category is the ⌈(n+1)·0.9⌉-th smallest absolute error of its calibration rows, each predicted by a
+model that saw nothing of the row's material. Categories are bins of the prediction, as errors grow with it.
+
+Where the registry is known, a row is one stacking, and rows count alike. Where it is not, all stackings of a layer
+share one prediction: rows are then weighted so that every layer counts alike, as it does in a screen over layers.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Conformal:
         cls,
         predicted: NDArray[np.floating],
         true: NDArray[np.floating],
-        groups: NDArray[np.int64],
+        groups: NDArray[np.int64] | None = None,
         *,
         level: float = LEVEL,
         n_bins: int = N_BINS,
@@ -46,12 +47,13 @@ class Conformal:
 
         Args:
             predicted, true: shape (n,), in the target's unit; rows with a NaN are ignored.
-            groups: number of each row's material, shape (n,).
+            groups: number of each row's material, shape (n,), if every material is to count alike; None if every row.
             level: share of rows that the intervals are to cover.
             n_bins: bins by quantile of the prediction; fewer where a bin would hold under `MIN_IN_BIN` rows.
         """
         ok = np.isfinite(predicted) & np.isfinite(true)
-        p, error, group = predicted[ok], np.abs(true[ok] - predicted[ok]), groups[ok]
+        p, error = predicted[ok], np.abs(true[ok] - predicted[ok])
+        group = np.arange(len(p)) if groups is None else groups[ok]
         bins = max(1, min(n_bins, len(p) // MIN_IN_BIN))
         # Metals pile up at one prediction: equal edges would leave an empty bin, so they are merged.
         edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if bins > 1 else np.array([])

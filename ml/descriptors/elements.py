@@ -11,7 +11,7 @@ Nothing is typed in by hand here, so that a number's source is the library's:
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def c6() -> NDArray[np.float64]:
     ionisation = magpie_table("FirstIonizationEnergy")
     london = 0.75 * ionisation * polarizability() ** 2
     table = np.full(MAX_Z + 1, np.nan)
-    for symbol, (_, value) in vdWDB_alphaC6.items():
+    for symbol, (_, value) in cast(dict[str, list[float]], vdWDB_alphaC6).items():
         table[atomic_numbers[symbol]] = value * HARTREE * BOHR**6
     scale = float(np.nanmedian(table / london))
     out = np.where(np.isfinite(table), table, scale * london)

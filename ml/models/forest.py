@@ -110,9 +110,7 @@ def _collect(
     struck = ((1 << (len(leaves) - first)) - 1) << first
     keep = ~struck & 0xFFFFFFFF
     as_zero = node["missing_type"] == "None"
-    conditions.append(
-        (node["split_feature"], node["threshold"], tree, keep, not node["default_left"], as_zero)
-    )
+    conditions.append((node["split_feature"], node["threshold"], tree, keep, not node["default_left"], as_zero))
     _collect(node["right_child"], tree, leaves, conditions)
 
 

@@ -1,0 +1,133 @@
+"""Model cards: what a person must know before trusting a number, from the artefact's own JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml.registry import EMBEDDING
+from schema.quantities import QUANTITIES
+
+_METHODS = ("method", "n", "MAE", "RMSE", "R²", "coverage of 90 %", "by material", "mean half-width")
+
+LIMITS = """\
+- Learnt from homobilayers alone. **Heterobilayers are outside the domain it was validated on**: for two different
+  layers the number rests on the physics estimate and on averages of the two layers' descriptors, and its interval is
+  the one calibrated on homobilayers. Treat it as a ranking aid.
+- The screen's pairs have no single registry: what holds for them is the line "registry unknown".
+- Strain is not an input. Layers are taken unstrained.
+- PBE throughout: gaps are PBE gaps, binding energies PBE-D3.
+- `domain_distance` says how far a layer lies from those in training (1 = the edge). Beyond 1 the prediction
+  extrapolates and its interval promises nothing.
+- Nothing is predicted for layers on bulk surfaces."""
+
+
+def card_markdown(content: Mapping[str, Any]) -> str:
+    """A model card.
+
+    Args:
+        content: as written to `card.json` (see `ml.shelf.write`), or the same columns of `model_version`.
+    """
+    return _encoder_card(content) if content["target"] == EMBEDDING else _pair_card(content)
+
+
+def _pair_card(content: Mapping[str, Any]) -> str:
+    card, quantity = content["card"], QUANTITIES[content["target"]]
+    data = card["data"]
+    served = (
+        f"It beats calibrated physics (`{card['physics']}`) on unseen materials and is served."
+        if card["beats_calibrated_physics"]
+        else f"It does **not** beat calibrated physics (`{card['physics']}`) on unseen materials: the physics is served."
+    )
+    calibration = card["calibration"]
+    lines = [
+        f"# {content['name']}: {quantity.meaning.rstrip('.')}",
+        "",
+        f"Symbol {quantity.symbol}, unit {quantity.unit}. Family `{content['family']}`, domain `{content['domain']}`. "
+        + served,
+        "",
+        f"Artefact SHA-256 `{card['digest']}`, training rows SHA-256 `{data['digest']}`.",
+        "",
+        "## What it does",
+        "",
+        f"Physics estimate `{card['physics']}`, calibrated by a straight line "
+        f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x), plus gradient-boosted trees on what is "
+        f"left. The trees read {len(card['features']['names'])} components of the feature set {card['features']['set']}: the "
+        "isolated layers and, where there is one, the registry. The relaxed stack's geometry is never an input.",
+        "",
+        "## Data",
+        "",
+        f"{data['source']}. {data['rows']} rows of {data['materials']} materials, cleaned by {data['cleaning_rule']}. "
+        "Left out: " + "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items()) + ".",
+        "",
+        "## How good it is",
+        "",
+        f"Errors in {quantity.unit}, out of fold ({card['folds']['number']} folds, {card['folds']['rule']}). What "
+        "counts is leave-material-out: no layer of a test row is in training. The random split is there to show how it "
+        "flatters. Intervals are calibrated without the fold they are tested on: with the registry known every row "
+        "counts alike, otherwise every material.",
+        "",
+    ]
+    for split, methods in content["metrics"].items():
+        lines += [f"### {split}", "", _row(_METHODS), _row(["---"] * len(_METHODS))]
+        lines += [_row(_metric_cells(name, values)) for name, values in methods.items()]
+        lines.append("")
+    if card.get("external_checks"):
+        lines += ["## On heterobilayers it was not trained on", "", *_external(card["external_checks"]), ""]
+    lines += ["## Where it stops being valid", "", LIMITS, ""]
+    return "\n".join(lines)
+
+
+def _metric_cells(name: str, values: Mapping[str, Any]) -> list[str]:
+    def share(key: str) -> str:
+        return "" if values.get(key) is None else f"{100 * values[key]:.1f} %"
+
+    width = "" if values.get("width") is None else f"{values['width']:.3g}"
+    return [
+        name,
+        str(values["n"]),
+        f"{values['mae']:.3f}",
+        f"{values['rmse']:.3f}",
+        f"{values['r2']:.3f}",
+        share("coverage"),
+        share("coverage_by_material"),
+        width,
+    ]
+
+
+def _external(checks: Mapping[str, Any]) -> list[str]:
+    lines = [checks["what"], "", _row(_METHODS), _row(["---"] * len(_METHODS))]
+    return lines + [_row(_metric_cells(name, values)) for name, values in checks["metrics"].items()]
+
+
+def _encoder_card(content: Mapping[str, Any]) -> str:
+    card = content["card"]
+    data, parameters = card["data"], card["parameters"]
+    lines = [
+        f"# {content['name']}: {card['meaning']}",
+        "",
+        f"Crystal graph convolutions, periodic in the plane, {parameters['dimensions']} dimensions, cutoff "
+        f"{parameters['cutoff']} Å. Artefact SHA-256 `{card['digest']}`.",
+        "",
+        "Used to find similar monolayers. No served number is predicted by it; its heads only shaped the embedding.",
+        "",
+        "## Data",
+        "",
+        f"{data['source']}. {data['layers']} layers of at most {data['largest_cell']} atoms, {data['held_out']} of "
+        f"them held out ({content['split']}).",
+        "",
+        "## How much it knows",
+        "",
+        _row(["held-out layers", "n", "MAE", "MAE of the median", "unit"]),
+        _row(["---"] * 5),
+    ]
+    for key, values in content["metrics"]["held out"].items():
+        lines.append(
+            _row([key, str(values["n"]), f"{values['mae']:.3f}", f"{values['mae_of_median']:.3f}", values["unit"]])
+        )
+    lines += ["", "It is far from the best published networks; it is small, and trained in minutes on one thread.", ""]
+    return "\n".join(lines)
+
+
+def _row(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"

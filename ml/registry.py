@@ -1,0 +1,232 @@
+"""Model versions in the database: what may be served, and the bytes of it.
+
+A row holds the artefact itself, so that a worker needs nothing but the database. Nothing is read from a row whose
+bytes do not have the digest on record.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ml import feature_store
+from ml.artefact import ArtefactError, check_digest, sha256
+from ml.datasets import TARGETS
+from ml.evaluation import REGISTRY_UNKNOWN
+from ml.splits import Split
+from ml.training import DOMAIN
+from schema.errors import StackscreenError
+from schema.features import ModelVersion
+
+EMBEDDING = "embedding"
+"""Target under which the encoder is registered."""
+ENCODER_DOMAIN = "monolayer"
+MODEL_FILE = "model.json.gz"
+ENCODER_FILE = "weights.safetensors"
+CARD_FILE = "card.json"
+
+
+class UnknownModelError(StackscreenError):
+    """No model goes by that name or number."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model that comes with the project.
+
+    Attributes:
+        target, domain, family, name, split: as in `model_version`.
+        artefact: its bytes, decompressed.
+        data_digest: SHA-256 of what it was trained on.
+        metrics, card: as in `model_version`.
+    """
+
+    target: str
+    domain: str
+    family: str
+    name: str
+    split: str
+    artefact: bytes
+    data_digest: bytes
+    metrics: dict[str, Any]
+    card: dict[str, Any]
+
+
+def shipped() -> list[Shipped]:
+    """The models that come with the project, their digests checked.
+
+    Raises:
+        ArtefactError: a file is not what its card says.
+    """
+    folder = files("ml") / "artefacts"
+    found = [_read(folder / target, MODEL_FILE) for target in TARGETS if (folder / target / CARD_FILE).is_file()]
+    if (folder / "slab_encoder" / CARD_FILE).is_file():
+        found.append(_read(folder / "slab_encoder", ENCODER_FILE))
+    return found
+
+
+def _read(folder: Traversable, file: str) -> Shipped:
+    content = orjson.loads((folder / CARD_FILE).read_bytes())
+    data = (folder / file).read_bytes()
+    artefact = gzip.decompress(data) if file.endswith(".gz") else data
+    check_digest(artefact, bytes.fromhex(content["card"]["digest"]), f"shipped model of {content['target']}")
+    return Shipped(
+        content["target"],
+        content["domain"],
+        content["family"],
+        content["name"],
+        content["split"],
+        artefact,
+        bytes.fromhex(content["data_digest"]),
+        content["metrics"],
+        content["card"],
+    )
+
+
+def register(connection: Connection, model: Shipped, *, serve: bool = True) -> int:
+    """Enter a model version; the same artefact again changes nothing but whether it is served.
+
+    Args:
+        connection: in a transaction.
+        model: what to enter.
+        serve: predict with it from now on, in place of what was served for its target and domain.
+
+    Returns:
+        The version's number.
+    """
+    digest = sha256(model.artefact)
+    connection.execute(
+        insert(ModelVersion)
+        .values(
+            target=model.target,
+            domain=model.domain,
+            family=model.family,
+            name=model.name,
+            feature_set_id=None if model.target == EMBEDDING else feature_store.feature_set_id(connection),
+            artefact=model.artefact,
+            artefact_digest=digest,
+            data_digest=model.data_digest,
+            split=model.split,
+            metrics=model.metrics,
+            card=model.card,
+            code_version=version("stackscreen"),
+        )
+        .on_conflict_do_nothing(index_elements=["target", "domain", "artefact_digest"])
+    )
+    same = (ModelVersion.target == model.target) & (ModelVersion.domain == model.domain)
+    number = connection.execute(
+        select(ModelVersion.id).where(same, ModelVersion.artefact_digest == digest)
+    ).scalar_one()
+    if serve:
+        # Two statements, as one served version a target is a unique index that is checked row by row.
+        connection.execute(update(ModelVersion).where(same, ModelVersion.id != number).values(served=False))
+        connection.execute(update(ModelVersion).where(ModelVersion.id == number).values(served=True))
+    return int(number)
+
+
+def register_all(connection: Connection, models: Sequence[Shipped]) -> list[int]:
+    """Register and serve several models; returns their numbers."""
+    return [register(connection, model) for model in models]
+
+
+def served_versions(connection: Connection) -> dict[int, bytes]:
+    """Digest of every pair model that is served for pairs of layers, by version number."""
+    query = select(ModelVersion.id, ModelVersion.artefact_digest).where(
+        ModelVersion.served, ModelVersion.domain == DOMAIN, ModelVersion.target.in_(TARGETS)
+    )
+    return {row.id: bytes(row.artefact_digest) for row in connection.execute(query.order_by(ModelVersion.id))}
+
+
+def served_encoder(connection: Connection) -> int | None:
+    """Number of the encoder that is served, or None."""
+    query = select(ModelVersion.id).where(ModelVersion.served, ModelVersion.target == EMBEDDING)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def load_artefact(connection: Connection, version_id: int) -> bytes:
+    """The bytes of a version, checked against its digest.
+
+    Raises:
+        ArtefactError: there is no such version, or its bytes have another digest.
+    """
+    row = connection.execute(
+        select(ModelVersion.target, ModelVersion.artefact, ModelVersion.artefact_digest).where(
+            ModelVersion.id == version_id
+        )
+    ).one_or_none()
+    if row is None:
+        raise ArtefactError(
+            f"There is no model version {version_id}.", hint="See which there are: stackscreen models list"
+        )
+    check_digest(bytes(row.artefact), bytes(row.artefact_digest), f"model of {row.target}, version {version_id}")
+    return bytes(row.artefact)
+
+
+def served_targets(connection: Connection) -> set[str]:
+    """Targets that some model is served for."""
+    return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served)).scalars())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list of models; numbers as text, empty where they do not apply."""
+
+    id: int
+    target: str
+    unit: str
+    family: str
+    mae: str
+    physics_mae: str
+    served: bool
+
+
+def entries(connection: Connection) -> list[Entry]:
+    """All model versions, the served ones first."""
+    query = select(
+        ModelVersion.id, ModelVersion.target, ModelVersion.family, ModelVersion.metrics, ModelVersion.card,
+        ModelVersion.served,
+    ).order_by(ModelVersion.served.desc(), ModelVersion.target, ModelVersion.id.desc())  # fmt: skip
+    out = []
+    for row in connection.execute(query):
+        strict = row.metrics.get(Split.MATERIAL.value, {})
+        model, physics = strict.get(REGISTRY_UNKNOWN), strict.get(f"{row.card.get('physics')}, calibrated")
+        out.append(
+            Entry(
+                row.id,
+                row.target,
+                row.card.get("unit", ""),
+                row.family,
+                f"{model['mae']:.3g}" if model else "",
+                f"{physics['mae']:.3g}" if physics else "",
+                row.served,
+            )
+        )
+    return out
+
+
+def card_content(connection: Connection, which: str) -> dict[str, Any]:
+    """What `ml.cards.card_markdown` needs, of the served model of a target or of a version by number.
+
+    Raises:
+        UnknownModelError: there is none.
+    """
+    query = select(
+        ModelVersion.target, ModelVersion.domain, ModelVersion.family, ModelVersion.name, ModelVersion.split,
+        ModelVersion.metrics, ModelVersion.card,
+    )  # fmt: skip
+    chosen = (
+        ModelVersion.id == int(which) if which.isdecimal() else (ModelVersion.target == which) & ModelVersion.served
+    )
+    row = connection.execute(query.where(chosen)).mappings().first()
+    if row is None:
+        raise UnknownModelError(f"There is no model {which!r}.", hint="See which there are: stackscreen models list")
+    return dict(row)

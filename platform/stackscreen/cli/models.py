@@ -1,0 +1,193 @@
+"""`stackscreen features`, `stackscreen train` and `stackscreen models`: what is predicted, and by what."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackscreen.cli.console import step
+from stackscreen.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+    from sqlalchemy import Engine
+
+    from ml.registry import Shipped
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the trained models, and register those that come with Stackscreen.",
+    epilog="Examples: `stackscreen models list`, `stackscreen models show gap`.",
+)
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Engine]:
+    from schema.engine import make_engine
+    from stackscreen.services import database_url, ensure_started
+
+    ensure_started(settings, step)
+    engine = make_engine(database_url(settings))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def run_features(settings: Settings) -> int:
+    """Have the workers compute what today's monolayers lack in features and embeddings, with a progress bar.
+
+    Returns:
+        How many rows were computed.
+
+    Raises:
+        NoFeatureProgressError: nobody is computing.
+    """
+    from stackscreen.tasks import features
+
+    with _engine(settings) as engine:
+        work = features.plan(engine)
+        if not work.total:
+            step("  features and embeddings are up to date: nothing to do")
+            return 0
+        features.dispatch(work)
+        with _progress() as bars:
+            bar = bars.add_task("features and embeddings of monolayers", total=work.total)
+            features.wait(engine, work, lambda done: bars.update(bar, completed=done))
+    return work.total
+
+
+def register_shipped(settings: Settings) -> list[int]:
+    """Register the models that come with Stackscreen, and serve them for targets that have no served model.
+
+    A model that was trained here stays served; `stackscreen models register` goes back to the shipped ones.
+
+    Returns:
+        The numbers of the versions.
+    """
+    return _register(settings, replace=False)
+
+
+def _register(settings: Settings, *, replace: bool) -> list[int]:
+    from ml import registry
+
+    with _engine(settings) as engine, engine.begin() as connection:
+        served = set() if replace else registry.served_targets(connection)
+        return [registry.register(connection, model, serve=model.target not in served) for model in registry.shipped()]
+
+
+@app.command("register")
+def register() -> None:
+    """Register the models that come with Stackscreen, and predict with them from now on."""
+    numbers = _register(get_settings(), replace=True)
+    step(f"{len(numbers)} shipped models are registered and served")
+
+
+@app.command("list")
+def list_models() -> None:
+    """One line a model version: target, kind, error on unseen materials, served or not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ml import registry
+
+    table = Table("version", "target", "unit", "kind", "MAE, unseen materials", "calibrated physics", "served")
+    with _engine(get_settings()) as engine, engine.connect() as connection:
+        for entry in registry.entries(connection):
+            table.add_row(
+                str(entry.id),
+                entry.target,
+                entry.unit,
+                entry.family,
+                entry.mae,
+                entry.physics_mae,
+                "yes" if entry.served else "no",
+            )
+    Console().print(table)
+
+
+@app.command("show")
+def show(target: Annotated[str, typer.Argument(help="target, such as gap, or the number of a version")]) -> None:
+    """The model card of the served model of a target, or of a version, as Markdown."""
+    from ml import registry
+    from ml.cards import card_markdown
+
+    with _engine(get_settings()) as engine, engine.connect() as connection:
+        content = registry.card_content(connection, target)
+    typer.echo(card_markdown(content))
+
+
+def features() -> None:
+    """Compute the features and embeddings that the monolayers lack, on the workers."""
+    run_features(get_settings())
+
+
+def train(
+    encoder: Annotated[bool, typer.Option("--encoder/--no-encoder", help="train the slab encoder as well")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="also write artefacts and cards to this folder, instead of only registering")
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="predict with the new models from now on")] = True,
+) -> None:
+    """Train the models on the homobilayers of the database, and register them.
+
+    The same data give the same models: seeds, folds and the number of threads are fixed. Takes about three minutes
+    for BiDB on one processor, and about six more with the encoder.
+    """
+    from ml import registry, shelf
+
+    with _engine(get_settings()) as engine:
+        models = _train_pairs(engine)
+        if encoder:
+            models.append(_train_encoder(engine))
+        with engine.begin() as connection:
+            for model in models:
+                number = registry.register(connection, model, serve=serve)
+                step(f"  {model.target}: version {number}, {model.family}, SHA-256 {model.card['digest'][:12]}")
+        if out is not None:
+            for model in models:
+                step(f"  wrote {shelf.write(model, out / 'artefacts', out / 'models')}")
+
+
+def _train_pairs(engine: Engine) -> list[Shipped]:
+    from ml import shelf, training
+    from ml.bilayer_store import load_training_set
+
+    with _progress() as bars:
+        bar = bars.add_task("reading homobilayers", total=None)
+        with engine.connect() as connection:
+            data = load_training_set(connection)
+        bars.update(bar, total=training.steps(), description="training")
+        trained = training.train(
+            data.table,
+            data.materials,
+            on_step=lambda text: bars.update(bar, advance=1, description=text),
+        )
+    for reason, count in sorted(data.table.left_out.items()):
+        step(f"  left out {count}: {reason}")
+    return [shelf.as_shipped(one) for one in trained]
+
+
+def _train_encoder(engine: Engine) -> Shipped:
+    from ml import encoder_training, feature_store
+    from ml.models.slab_encoder import EPOCHS
+
+    with _progress() as bars:
+        bar = bars.add_task("slab encoder: reading monolayers", total=None)
+        with engine.connect() as connection:
+            data = encoder_training.collect(feature_store.load_named_layers(connection))
+        bars.update(bar, total=EPOCHS, description="slab encoder: epochs")
+        return encoder_training.train_encoder(data, on_epoch=lambda _epoch, _loss: bars.advance(bar))
