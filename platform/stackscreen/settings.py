@@ -125,6 +125,9 @@ class ScreenSettings(_Group):
     candidate_max_atoms: int = Field(
         100, ge=2, description="atoms in the supercell up to which a matched pair is a candidate"
     )
+    candidate_max_atoms_unknown: int = Field(
+        40, ge=2, description="the same, where the stability of a layer has not been computed by anyone"
+    )
     candidate_max_hull_energy: Annotated[float, Unit("eV/atom")] = Field(
         0.2, ge=0, description="energy above the convex hull up to which a layer may be part of a candidate"
     )
