@@ -99,6 +99,18 @@ class Source(ABC):
         """External id of a row that could not be interpreted."""
         return row.position
 
+    def film(self, payload: dict[str, Any]) -> Atoms | None:
+        """The freestanding upper layer of an interface, before relaxation, where the source names no parent.
+
+        Raises:
+            RecordError: the payload's structure is unreadable.
+        """
+        return None
+
+    def substrate_space_group(self, payload: dict[str, Any]) -> int | None:
+        """Space group number of the substrate's bulk phase, where the source gives it."""
+        return None
+
 
 _REGISTER: dict[str, type[Source]] = {}
 

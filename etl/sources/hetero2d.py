@@ -97,6 +97,19 @@ class Hetero2d(Source):
         _binding(content, record)
         return record
 
+    def film(self, payload: dict[str, Any]) -> Atoms | None:
+        """The film's atoms of `initial_structure`: strained to the substrate, not yet deformed by it."""
+        if not payload.get("initial_structure"):
+            return None
+        atoms = atoms_from_dict(payload["initial_structure"])
+        film = _film_atoms(payload["iface_idx"], len(atoms.numbers))
+        return Atoms(atoms.numbers[film], atoms.positions[film], atoms.cell, atoms.periodic)
+
+    def substrate_space_group(self, payload: dict[str, Any]) -> int | None:
+        """`substrate_spacegroup.number`."""
+        group = number(payload.get("substrate_spacegroup") or {}, "number")
+        return int(group) if group is not None and 1 <= group <= 230 else None
+
 
 def _film_atoms(index: dict[str, Any], n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     members = sorted({int(i) for key, value in index.items() if key.startswith("2d_layer_") for i in value})

@@ -1,0 +1,169 @@
+"""Importing a file and deduplicating, as functions: what the command, the tasks and the tests call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from etl.batch import Counts
+from etl.dedupe.assign import DedupeReport, deduplicate
+from etl.errors import ImportFileError
+from etl.load import BATCH, Loader
+from etl.records import RawFailure, Record
+from etl.runs import end_run, ensure_source, exclusive, identify, ping, source_key, start_run
+from etl.source import Source, get_source
+from schema.errors import StackscreenError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of records done and, where known, their total."""
+
+
+class DatabaseDownError(StackscreenError):
+    """The database does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of the records of one file.
+
+    Attributes:
+        source: key of the source, e.g. c2db or starter-c2db.
+        flags: doubted properties by rule; `flagged` counts the records that have any.
+        quarantined: records set aside, by rule.
+        superseded: older versions that this import replaced.
+    """
+
+    source: str
+    file: str
+    run_id: int
+    read: int
+    accepted: int
+    flagged: int
+    flags: dict[str, int]
+    quarantined: dict[str, int]
+    unchanged: int
+    superseded: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like."""
+        return asdict(self)
+
+
+def import_file(
+    engine: Engine, reader: str, path: Path, *, label: str | None = None, progress: Progress | None = None
+) -> ImportReport:
+    """Import one file (or folder); importing it again changes nothing.
+
+    Each batch of records is one transaction: whatever interrupts the import, what is committed is whole, and importing
+    the file again completes it.
+
+    Args:
+        engine: the database, at the newest migration.
+        reader: name of the reader, see `etl.source.source_names`.
+        path: the file.
+        label: keeps the records apart as source `<label>-<reader>`, which yields to the plain source.
+        progress: called after every batch.
+
+    Raises:
+        ImportFileError: the file is missing, of another kind or damaged.
+        ImportBusyError: the same source is being imported by another process.
+        DatabaseDownError: the database does not answer.
+    """
+    source = get_source(reader)
+    total = source.check(path)
+    key = source_key(source.info, label)
+    try:
+        ping(engine)
+        with exclusive(engine, f"stackscreen import {key}", f"Another import of {key} is under way."):
+            return _import(engine, source, path, label, progress, total)
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise _database_down(error) from error
+
+
+def dedupe(engine: Engine, *, progress: Progress | None = None) -> DedupeReport:
+    """Bring materials and their members up to date with the accepted records; doing it again changes nothing.
+
+    Raises:
+        ImportBusyError: another process is deduplicating.
+        DatabaseDownError: the database does not answer.
+    """
+    try:
+        ping(engine)
+        with exclusive(engine, "stackscreen dedupe", "Another deduplication is under way."):
+            return deduplicate(engine, progress)
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise _database_down(error) from error
+
+
+def _database_down(error: Exception) -> DatabaseDownError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    return DatabaseDownError(
+        f"The database does not answer: {first}.".replace("..", "."),
+        hint="Start it with `stackscreen services start`, or check STACKSCREEN_DATABASE_URL; what was committed stays.",
+    )
+
+
+def _import(
+    engine: Engine, source: Source, path: Path, label: str | None, progress: Progress | None, total: int | None
+) -> ImportReport:
+    started = time.monotonic()
+    file = identify(path)
+    with engine.begin() as connection:
+        source_id = ensure_source(connection, source.info, label)
+        run_id = start_run(connection, source_id, file, source.version)
+    loader = Loader(engine, source_id, run_id)
+    try:
+        for batch in _batches(source.records(path)):
+            loader.load(batch)
+            if progress is not None:
+                progress(loader.counts.read, total)
+        with engine.begin() as connection:
+            end_run(connection, run_id)
+    except ImportFileError as error:
+        _fail(engine, run_id, error.message)
+        kept = loader.counts.read
+        raise ImportFileError(f"{error.message} {kept} records before the damage are kept.", hint=error.hint) from error
+    except BaseException as error:
+        _fail(engine, run_id, f"{type(error).__name__}: {error}")
+        raise
+    return _report(source_key(source.info, label), file.name, run_id, loader.counts, time.monotonic() - started)
+
+
+def _fail(engine: Engine, run_id: int, error: str) -> None:
+    """Note the failure if the database still answers; if not, the next import of the source notes it."""
+    try:
+        with engine.begin() as connection:
+            end_run(connection, run_id, error)
+    except (OperationalError, psycopg.OperationalError):
+        return
+
+
+def _batches(records: Iterator[Record | RawFailure]) -> Iterator[list[Record | RawFailure]]:
+    while batch := list(islice(records, BATCH)):
+        yield batch
+
+
+def _report(key: str, file: str, run_id: int, counts: Counts, seconds: float) -> ImportReport:
+    return ImportReport(
+        source=key,
+        file=file,
+        run_id=run_id,
+        read=counts.read,
+        accepted=counts.accepted,
+        flagged=counts.flagged,
+        flags=dict(sorted(counts.flags.items())),
+        quarantined=dict(sorted(counts.quarantined.items())),
+        unchanged=counts.unchanged,
+        superseded=counts.superseded,
+        seconds=seconds,
+    )

@@ -1,0 +1,174 @@
+"""Deciding what becomes of the records of one batch, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from etl.errors import RecordError
+from etl.payload import canonical_json, clean_text, digest
+from etl.records import RawFailure, Record
+from etl.validate import Accepted, validate
+from schema.vocabulary import RecordState, Subject
+
+DUPLICATE = "duplicate_external_id"
+
+
+@dataclass(slots=True)
+class Read:
+    """One record or failure as it came from the reader, with its canonical payload and hash."""
+
+    item: Record | RawFailure
+    external_id: str
+    payload: bytes | None
+    raw_text: str | None
+    payload_hash: bytes
+
+
+class Held(NamedTuple):
+    """A version of a record that the database holds already."""
+
+    id: int
+    state: RecordState
+    rule: str | None
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to do with one record.
+
+    Attributes:
+        accepted: its checked content; None if quarantined.
+        rule, reason: of the quarantine.
+        held: the version of the same content that comes back to life, if any.
+        supersedes: id of the living version that it replaces, if any.
+    """
+
+    read: Read
+    accepted: Accepted | None
+    rule: str | None = None
+    reason: str | None = None
+    held: Held | None = None
+    supersedes: int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of records: how many, and by which rule."""
+
+    read: int = 0
+    accepted: int = 0
+    flagged: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Counts) -> None:
+        """Sum up."""
+        self.read += other.read
+        self.accepted += other.accepted
+        self.flagged += other.flagged
+        self.unchanged += other.unchanged
+        self.superseded += other.superseded
+        self.flags.update(other.flags)
+        self.quarantined.update(other.quarantined)
+
+
+def prepare(item: Record | RawFailure) -> Read:
+    """Give a record its canonical payload and hash."""
+    external_id = clean_text(item.external_id) or "(unnamed)"
+    if item.payload is not None:
+        try:
+            payload = canonical_json(item.payload)
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = f"The content of {external_id} cannot be kept as JSON: {error}"
+            item = RawFailure(external_id, "unparsable", reason, raw_text=repr(item.payload)[: 1 << 20])
+        else:
+            return Read(item, external_id, payload, None, digest(payload))
+    raw = clean_text((item.raw_text if isinstance(item, RawFailure) else None) or "")
+    return Read(item, external_id, None, raw, digest(raw.encode()))
+
+
+class Decider:
+    """Remembers which names this file has brought so far, to find two records of one name."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, bytes] = {}
+
+    def decide(
+        self, reads: Iterable[Read], held: Mapping[tuple[str, bytes], Held], living: Mapping[str, int]
+    ) -> tuple[list[Decision], Counts]:
+        """Decide a batch.
+
+        Args:
+            reads: the batch, in the order of the file.
+            held: versions that the database holds of these names, by name and hash.
+            living: id of the accepted version of each name.
+
+        Returns:
+            What is to be written, and the counts of the whole batch.
+        """
+        decisions: list[Decision] = []
+        counts = Counts()
+        taken: set[tuple[str, bytes]] = set()
+        for read in reads:
+            counts.read += 1
+            first = self._seen.setdefault(read.external_id, read.payload_hash)
+            repeated = first != read.payload_hash
+            version = held.get((read.external_id, read.payload_hash))
+            if _is_known(version, repeated) or (read.external_id, read.payload_hash) in taken:
+                counts.unchanged += 1
+                continue
+            taken.add((read.external_id, read.payload_hash))
+            decision = _judge(read, repeated)
+            decision.held = version
+            if decision.accepted is not None:
+                decision.supersedes = living.get(read.external_id)
+                _count_accepted(counts, decision)
+            else:
+                counts.quarantined[str(decision.rule)] += 1
+            decisions.append(decision)
+        return decisions, counts
+
+
+def _is_known(version: Held | None, repeated: bool) -> bool:
+    """Whether the database holds this very content already, in a state that stands."""
+    if version is None:
+        return False
+    if version.state is RecordState.ACCEPTED or repeated:
+        return True
+    # What was set aside only because its file had two records of one name is looked at again when it comes alone.
+    return version.state is RecordState.QUARANTINED and version.rule != DUPLICATE
+
+
+def _judge(read: Read, repeated: bool) -> Decision:
+    item = read.item
+    if isinstance(item, RawFailure):
+        return Decision(read, None, item.rule, clean_text(item.reason))
+    if repeated:
+        reason = f"The file has another record named {read.external_id} with another content; the first one stands."
+        return Decision(read, None, DUPLICATE, reason)
+    try:
+        return Decision(read, validate(item))
+    except RecordError as error:
+        return Decision(read, None, error.rule, clean_text(error.reason))
+    except (ValueError, ArithmeticError, IndexError, MemoryError) as error:
+        # Nonsense that no rule foresaw must cost one record, not the import.
+        reason = f"The record cannot be checked: {type(error).__name__}: {error}"
+        return Decision(read, None, "unparsable", clean_text(reason))
+
+
+def _count_accepted(counts: Counts, decision: Decision) -> None:
+    counts.accepted += 1
+    counts.superseded += decision.supersedes is not None
+    doubts = decision.accepted.doubts if decision.accepted else []
+    counts.flagged += bool(doubts)
+    counts.flags.update(doubt.rule for doubt in doubts)
+
+
+def subject_of(read: Read) -> Subject | None:
+    """What the record describes; None for what could not be read."""
+    return read.item.subject if isinstance(read.item, Record) else None

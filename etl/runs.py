@@ -1,0 +1,134 @@
+"""The bookkeeping of imports: which source, which file, and what became of its records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from etl.errors import ImportBusyError
+from etl.source import SourceInfo
+from schema.provenance import ImportRun, Source
+from schema.vocabulary import ImportState
+
+LABELLED_PRECEDENCE = 200
+"""Added to the precedence of a labelled import (the starter set, a trial): the plain source wins over it."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """Name, size in bytes and SHA-256 of a file, or of all files of a folder."""
+
+    name: str
+    size: int
+    sha256: bytes
+
+
+def identify(path: Path) -> FileIdentity:
+    """Size and digest of a file; for a folder, of its files' names and contents in the order of their names."""
+    hasher = hashlib.sha256()
+    size = 0
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            hasher.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as content:
+            while chunk := content.read(_CHUNK):
+                hasher.update(chunk)
+                size += len(chunk)
+    return FileIdentity(path.resolve().name, size, hasher.digest())
+
+
+@contextmanager
+def exclusive(engine: Engine, name: str, busy: str) -> Iterator[None]:
+    """Hold a named lock in the database for as long as the block runs; the server frees it if this process dies.
+
+    Raises:
+        ImportBusyError: another process holds it; `busy` is the sentence that says so.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = func.hashtextextended(name, 0)
+        if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+            raise ImportBusyError(busy, hint="Wait for it to finish, then start again.")
+        try:
+            yield
+        finally:
+            # A closed connection has given the lock back already.
+            if not connection.closed and not connection.invalidated:
+                connection.execute(select(func.pg_advisory_unlock(key)))
+
+
+def source_key(info: SourceInfo, label: str | None) -> str:
+    """Key of the source that an import feeds: the reader's own, or `<label>-<reader>`."""
+    return f"{label}-{info.key}" if label else info.key
+
+
+def ensure_source(connection: Connection, info: SourceInfo, label: str | None) -> int:
+    """Id of the source's row, which is made if this is its first import."""
+    key = source_key(info, label)
+    statement = (
+        insert(Source)
+        .values(
+            key=key,
+            database=info.database,
+            release=label or info.release,
+            method=info.method,
+            licence=info.licence,
+            citation=info.citation,
+            precedence=info.precedence + (LABELLED_PRECEDENCE if label else 0),
+        )
+        .on_conflict_do_nothing(index_elements=[Source.key])
+    )
+    connection.execute(statement)
+    found: int = connection.scalars(select(Source.id).where(Source.key == key)).one()
+    return found
+
+
+def start_run(connection: Connection, source_id: int, file: FileIdentity, version: str) -> int:
+    """Open an import run; runs of this source that died are marked failed (the caller holds the source's lock)."""
+    connection.execute(
+        update(ImportRun)
+        .where(ImportRun.source_id == source_id, ImportRun.state == ImportState.RUNNING)
+        .values(
+            state=ImportState.FAILED,
+            error="The import was interrupted; what it had committed stays, and a later import completes it.",
+            finished_at=datetime.now(UTC),
+        )
+    )
+    statement = (
+        insert(ImportRun)
+        .values(
+            source_id=source_id,
+            file_name=file.name,
+            file_sha256=file.sha256,
+            file_bytes=file.size,
+            reader_version=version,
+            state=ImportState.RUNNING,
+        )
+        .returning(ImportRun.id)
+    )
+    run_id: int = connection.scalars(statement).one()
+    return run_id
+
+
+def end_run(connection: Connection, run_id: int, error: str | None = None) -> None:
+    """Close an import run: finished, or failed if `error` says why."""
+    state = ImportState.FINISHED if error is None else ImportState.FAILED
+    connection.execute(
+        update(ImportRun)
+        .where(ImportRun.id == run_id, ImportRun.state == ImportState.RUNNING)
+        .values(state=state, error=error, finished_at=datetime.now(UTC))
+    )
+
+
+def ping(engine: Engine) -> None:
+    """Ask the database for a sign of life; raises what the driver raises."""
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
