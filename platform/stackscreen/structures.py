@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
@@ -128,7 +128,7 @@ def build_stack(
     height = float(high[:, 2].max()) + vacuum / 2
     structure = Structure(
         Lattice([[*cell[0], 0.0], [*cell[1], 0.0], [0.0, 0.0, height]]),
-        [int(number) for number in (*np.tile(bottom.numbers, n), *np.tile(upper.numbers, m))],
+        [Element.from_Z(int(z)) for z in (*np.tile(bottom.numbers, n), *np.tile(upper.numbers, m))],
         np.vstack([low, high]),
         coords_are_cartesian=True,
         to_unit_cell=True,
@@ -143,7 +143,7 @@ def _turned_over(slab: Slab) -> Slab:
     return Slab(slab.numbers, slab.positions * [1, -1, -1], slab.cell[:, :2] * [1, -1])
 
 
-def _left_stretch(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+def _left_stretch(linear: NDArray[np.floating]) -> NDArray[np.float64]:
     left, values, _ = np.linalg.svd(linear)
     return np.asarray(left @ np.diag(values) @ left.T)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ class Run:
     n_candidates: int | None
     max_strain: float
     published_at: datetime
-    candidate_rule: dict[str, Any]
+    candidate_rule: dict[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ class Order:
         """
         if not text:
             return cls()
-        field = text.removeprefix("-")
-        if field not in FIELDS or FIELDS[field].expression is None:
+        name = text.removeprefix("-")
+        if name not in FIELDS or FIELDS[name].expression is None:
             known = ", ".join(key for key, one in FIELDS.items() if one.expression is not None)
-            raise CriteriaError(f"Candidates cannot be sorted by {field!r}.", hint=f"Choose from {known}.")
-        return cls(field, text.startswith("-"))
+            raise CriteriaError(f"Candidates cannot be sorted by {name!r}.", hint=f"Choose from {known}.")
+        return cls(name, text.startswith("-"))
 
     def __str__(self) -> str:
         return f"-{self.field}" if self.descending else self.field
@@ -95,7 +95,7 @@ class Order:
         """The SQL expression that is sorted by."""
         expression = FIELDS[self.field].expression
         assert expression is not None  # noqa: S101 - parse allows no other
-        return expression  # type: ignore[return-value]
+        return expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +270,9 @@ class Histogram:
     unknown: int
 
 
-def histogram(connection: Connection, run: Run, criteria: Criteria, field: str, *, bins: int = 40) -> Histogram:
+def histogram(connection: Connection, run: Run, criteria: Criteria, name: str, *, bins: int = 40) -> Histogram:
     """How one numeric column of the filter is distributed."""
-    column = COLUMNS[field]
+    column = COLUMNS[name]
     selected = where(criteria, run.id)
     low, high, known, every = connection.execute(
         select(func.min(column), func.max(column), func.count(column), func.count())

@@ -13,10 +13,13 @@ from schema import Candidate, ScreeningMember
 from stackscreen.query.criteria import Condition, Criteria, Operator
 from stackscreen.query.fields import FIELDS
 
+# A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface: Au-1f0c22ab(111).
+_NAME = ScreeningMember.formula + func.coalesce(func.substring(ScreeningMember.uid, r"\([^()]*\)$"), "")
+_SEARCHED = _NAME + " " + ScreeningMember.uid
 _ELEMENTS = type_coerce(ScreeningMember.elements, ARRAY(Text))
 
 
-def _members(run_id: int, condition: ColumnElement[bool]) -> Select[tuple[int]]:
+def _members(run_id: int, condition: ColumnElement[bool]) -> Select[Any]:
     return select(ScreeningMember.member).where(ScreeningMember.run_id == run_id, condition)
 
 
@@ -33,12 +36,10 @@ def _both(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
 def _is_layer(names: tuple[str, ...]) -> ColumnElement[bool]:
     """A member by uid, by formula, or, for a surface, by formula and plane: Au(111)."""
     lowered = [name.lower() for name in names]
-    # A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface.
-    plane = func.coalesce(func.substring(ScreeningMember.uid, r"\([^()]*\)$"), "")
     return or_(
         func.lower(ScreeningMember.uid).in_(lowered),
         func.lower(ScreeningMember.formula).in_(lowered),
-        func.lower(ScreeningMember.formula + plane).in_(lowered),
+        func.lower(_NAME).in_(lowered),
     )
 
 
@@ -50,7 +51,7 @@ def _column(field: str) -> ColumnElement[Any] | InstrumentedAttribute[Any]:
 
 def _is_word(field: str, words: Any) -> ColumnElement[bool]:
     column = _column(field)
-    enumeration = column.type.enum_class  # type: ignore[attr-defined]
+    enumeration = getattr(column.type, "enum_class")  # noqa: B009 - every WORD column is an enumeration
     return column.in_([enumeration(word) for word in words])
 
 
@@ -68,7 +69,7 @@ def _no_elements(run_id: int, value: Any) -> ColumnElement[bool]:
 
 
 def _has_text(run_id: int, value: Any) -> ColumnElement[bool]:
-    return and_(*(_either(run_id, ScreeningMember.uid.icontains(word, autoescape=True)) for word in value.split()))
+    return and_(*(_either(run_id, _SEARCHED.icontains(word, autoescape=True)) for word in value.split()))
 
 
 _RENDER: Mapping[Operator, Callable[[int, Condition], ColumnElement[bool]]] = {

@@ -68,7 +68,8 @@ class Condition:
         field = FIELDS[self.field]
         words = OPERATORS[field.kind][self.operator]
         if isinstance(self.value, tuple):
-            return f"{field.label} {words} {', '.join(self.value)}"
+            subject = "" if field.kind is FieldKind.LAYERS else f"{field.label} "
+            return f"{subject}{words} {', '.join(self.value)}"
         if isinstance(self.value, str):
             return f"{field.label} {words} “{self.value}”"
         number = self.value * 100 if field.per_cent else self.value

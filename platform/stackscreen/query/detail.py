@@ -29,7 +29,7 @@ from schema import (
     Surface,
 )
 from schema.errors import StackscreenError
-from schema.vocabulary import RecordState
+from schema.vocabulary import InterfaceKind, RecordState
 from stackscreen.query.candidates import BOTTOM, COLUMNS, TOP, Run, row_values
 from stackscreen.structures import Stack, StackError, StrainSharing, build_stack
 
@@ -350,17 +350,13 @@ def stack_of(connection: Connection, run: Run, row: dict[str, Any]) -> Stack:
     distance, origin = next(((value, text) for value, text in known if value is not None), (None, ""))
     if distance is None:
         raise StackError("No interlayer distance is known for this pair.", hint="Train a model, and screen again.")
-    on_bulk = row["kind"] == "2d-on-bulk"
-    sides = [(row["bottom_uid"], row["n"]), (row["top_uid"], row["m"])]
-    if on_bulk and not row["bottom_uid"].endswith(")"):
-        # The pair matrix may number the surface second; a film still lies on its substrate.
-        sides.reverse()
-    (below, n), (above, m) = sides
+    on_bulk = row["kind"] == InterfaceKind.ON_BULK
+    below, above = row["bottom_uid"], row["top_uid"]
     return build_stack(
         slab_of(connection, run, below),
         slab_of(connection, run, above),
-        n,
-        m,
+        row["n"],
+        row["m"],
         distance=distance,
         distance_origin=origin,
         sharing=StrainSharing.TOP_ONLY if on_bulk else StrainSharing.SHARED,

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from stackscreen.query.candidates import COLUMNS, Order, listing, published_run, row_values
 from stackscreen.query.criteria import Criteria
+from stackscreen.query.detail import Pair
 from stackscreen.query.fields import FIELDS
 from stackscreen.query.reading import reading
 
@@ -51,3 +52,28 @@ def _text(rows: Iterable[Iterable[object]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
+
+
+def pair_csv(pair: Pair) -> str:
+    """Every number of one pair with its unit, interval and origin, one a row."""
+    rows: list[list[object]] = [["subject", "quantity", "value", "unit", "lower", "upper", "method", "origin", "cite"]]
+    name = f"{pair.row['bottom_uid']} / {pair.row['top_uid']}"
+    models = {model.target: model for model in pair.models}
+    targets = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
+    for key, field in FIELDS.items():
+        if key not in pair.row or pair.row[key] is None:
+            continue
+        model = models.get(targets.get(key, ""))
+        ends = [pair.row.get(f"{key}_{end}") for end in ("lower", "upper")]
+        origin = f"model {model.name}" if model else "screen" if key not in targets else "model"
+        rows.append([name, key, pair.row[key], field.unit, *ends, "prediction" if key in targets else "", origin, ""])
+    subjects = [(side.uid, fact) for side in (pair.bottom, pair.top) for fact in side.facts]
+    subjects += [(f"{one.bottom_name} / {one.top_name}", fact) for one in pair.known for fact in one.facts]
+    rows += [
+        [
+            subject, f"{fact.key} ({fact.face})" if fact.face else fact.key, fact.value, fact.unit, fact.lower,
+            fact.upper, fact.method, f"{fact.source} {fact.external_id}", fact.citation,
+        ]
+        for subject, fact in subjects
+    ]  # fmt: skip
+    return _text(rows)

@@ -1,0 +1,127 @@
+"""The addresses behind the pages: JSON, CSV, CIF and POSCAR of what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, jsonify, request, stream_with_context
+from sqlalchemy import Connection, Engine
+from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, count, page, published_run
+from stackscreen.query.criteria import CriteriaError
+from stackscreen.query.detail import Pair, UnknownPairError, pair, stack_of
+from stackscreen.query.export import pair_csv, rows_csv
+from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
+from stackscreen.structures import Stack
+
+from dashboard.pages.candidates import read_address
+from schema.errors import StackscreenError
+
+_STATUS: dict[type[StackscreenError], int] = {
+    CriteriaError: 400,
+    UnknownPairError: 404,
+    NoPublishedRunError: 404,
+    DatabaseUnavailableError: 503,
+    QueryTooSlowError: 503,
+}
+_OWN = ("limit", "offset", "after")
+"""Parameters of a page of rows, beside those of the filter."""
+
+
+def blueprint(engine: Engine, page_size: int) -> Blueprint:
+    """The routes under /api."""
+    api = Blueprint("api", __name__, url_prefix="/api")
+
+    def route(path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """A route whose errors are sentences with a fitting status."""
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(function)
+            def answer(**arguments: str) -> Any:
+                try:
+                    return function(**arguments)
+                except StackscreenError as error:
+                    body = {"error": error.message, "hint": error.hint}
+                    return jsonify(body), _STATUS.get(type(error), 422)
+
+            return api.route(path)(answer)
+
+        return decorate
+
+    @route("/candidates.json")
+    def candidates_json() -> Any:
+        own, query = _split_query()
+        criteria, order = read_address(query)
+        limit, offset = _whole(own, "limit", page_size), _whole(own, "offset", 0)
+        with reading(engine) as connection:
+            run = published_run(connection)
+            found = page(connection, run, criteria, order, limit=limit, offset=offset, after=own.get("after"))
+            total = count(connection, run, criteria)
+        return jsonify(
+            run=run.id,
+            criteria=criteria.to_json(),
+            sort=str(order),
+            total=total,
+            rows=found.rows,
+            after=found.after,
+            max_limit=MAX_PAGE,
+        )
+
+    @route("/candidates.csv")
+    def candidates_csv() -> Any:
+        _, query = _split_query()
+        pieces = rows_csv(engine, *read_address(query))
+        return _file(stream_with_context(pieces), "text/csv; charset=utf-8", "candidates.csv")
+
+    def load(bottom: str, top: str) -> Pair:
+        with reading(engine) as connection:
+            return pair(connection, published_run(connection), bottom, top)
+
+    def stacked(bottom: str, top: str) -> Stack:
+        with reading(engine) as connection:
+            return _stack(connection, published_run(connection), bottom, top)
+
+    @route("/pair/<bottom>/<top>.json")
+    def pair_json(bottom: str, top: str) -> Any:
+        return jsonify(asdict(load(bottom, top)))
+
+    @route("/pair/<bottom>/<top>.csv")
+    def pair_table(bottom: str, top: str) -> Any:
+        return _file(pair_csv(load(bottom, top)), "text/csv; charset=utf-8", f"{bottom}_{top}.csv")
+
+    @route("/pair/<bottom>/<top>.cif")
+    def pair_cif(bottom: str, top: str) -> Any:
+        return _file(stacked(bottom, top).cif(), "chemical/x-cif", f"{bottom}_{top}.cif")
+
+    @route("/pair/<bottom>/<top>.poscar")
+    def pair_poscar(bottom: str, top: str) -> Any:
+        return _file(stacked(bottom, top).poscar(), "text/plain; charset=utf-8", f"{bottom}_{top}.poscar")
+
+    return api
+
+
+def _stack(connection: Connection, run: Run, bottom: str, top: str) -> Stack:
+    return stack_of(connection, run, pair(connection, run, bottom, top).row)
+
+
+def _split_query() -> tuple[dict[str, str], str]:
+    """The page's own parameters, and the rest as a query string."""
+    items = list(request.args.items(multi=True))
+    return {key: value for key, value in items if key in _OWN}, urlencode([one for one in items if one[0] not in _OWN])
+
+
+def _whole(given: dict[str, str], key: str, default: int) -> int:
+    text = given.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise CriteriaError(f"{key} = {text!r} is not a whole number.", hint=f"Write {key}=100.")
+    return int(text)
+
+
+def _file(content: Any, kind: str, name: str) -> Response:
+    safe = "".join(letter if letter.isalnum() or letter in "-_.()" else "_" for letter in name)
+    return Response(content, mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{safe}"'})

@@ -1,0 +1,152 @@
+"""Tables of facts, each with its unit and its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dash import html
+from stackscreen.query.detail import Fact, Model
+from stackscreen.query.fields import FIELDS
+
+from dashboard.components.words import column, number
+
+TARGETS = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
+"""Column of a candidate -> key of the property that the model predicts."""
+_ANDERSON = "Anderson's rule on the facing faces' PBE edges; no charge transfer, no hybridisation"
+_LATTICE = "exact coincidence lattice; the whole misfit of both sides"
+_PHYSICS = {
+    "gap_anderson": _ANDERSON, "valence_offset": _ANDERSON, "conduction_offset": _ANDERSON,
+    "work_function_difference": "difference of the facing faces' PBE work functions",
+    "distance_vdw": "sum of van der Waals radii, Alvarez, Dalton Trans. 42, 8617 (2013)",
+    "strain": _LATTICE, "strain_von_mises": _LATTICE, "area": _LATTICE, "n_atoms": _LATTICE,
+    "hull_energy": "larger of the two layers' energies above hull, from their records",
+    "domain_distance": "distance of the layers to the models' training materials; above 1 is outside",
+    "score": "ranking score of the run",
+}  # fmt: skip
+
+
+def table(
+    head: Sequence[Any], rows: Iterable[Sequence[Any]], *, numeric: Sequence[int] = (), caption: str = ""
+) -> html.Div:
+    """A plain table; columns in `numeric` are right-aligned."""
+    align = {k: "numeric" if k in numeric else "" for k in range(len(head))}
+    body = [html.Tr([html.Td(cell, className=align[k]) for k, cell in enumerate(row)]) for row in rows]
+    return html.Div(
+        html.Table(
+            [
+                html.Caption(caption) if caption else None,
+                html.Thead(html.Tr([html.Th(cell, scope="col", className=align[k]) for k, cell in enumerate(head)])),
+                html.Tbody(body),
+            ],
+            className="facts",
+        ),
+        className="table-scroll",
+    )
+
+
+def interval(key: str, row: Mapping[str, Any]) -> str:
+    """The 90 % interval of a predicted column, or nothing."""
+    lower, upper = row[f"{key}_lower"], row[f"{key}_upper"]
+    return "" if lower is None or upper is None else f"{column(key, lower)} to {column(key, upper)}"
+
+
+def candidate_table(row: Mapping[str, Any], models: Sequence[Model]) -> html.Div:
+    """Every number of a candidate: predicted ones first, then what geometry and physics give."""
+    by_target = {model.target: model for model in models}
+    rows = [_predicted_row(key, row, by_target.get(target)) for key, target in TARGETS.items()]
+    rows += [
+        [
+            _name(key),
+            column(key, row[key], 100 if FIELDS[key].per_cent else 1),
+            FIELDS[key].shown_unit,
+            "",
+            html.Span(origin, className="origin"),
+        ]
+        for key, origin in _PHYSICS.items()
+    ]
+    return table(["Quantity", "Value", "Unit", "90 % interval", "Origin"], rows, numeric=(1, 3))
+
+
+def _name(key: str) -> html.Span:
+    return html.Span(FIELDS[key].label, title=FIELDS[key].meaning)
+
+
+def _predicted_row(key: str, row: Mapping[str, Any], model: Model | None) -> list[Any]:
+    value = row[key]
+    if value is None:
+        why = "not predicted: no model is served for this kind of pair"
+        return [_name(key), "—", FIELDS[key].unit, "", html.Span(why, className="origin")]
+    origin: list[Any] = [html.Span("model", className="tag-model")]
+    if model is not None:
+        domain = "" if row["kind"] == model.domain else f", trained on {model.domain}s"
+        origin.append(f" {model.name} ({model.family}{domain})")
+        error = headline(model)
+        origin.append(html.Div(error, className="origin") if error else None)
+    return [
+        _name(key),
+        html.Span(column(key, value), className="is-model"),
+        FIELDS[key].unit,
+        interval(key, row),
+        html.Div(origin),
+    ]
+
+
+def metric_rows(metrics: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Split, method and errors of every entry of a model's metrics, whatever their nesting."""
+    if "mae" in metrics:
+        yield (path[0] if len(path) > 1 else "", " · ".join(path[1:] or path), metrics)
+        return
+    for name, below in metrics.items():
+        if isinstance(below, Mapping):
+            yield from metric_rows(below, (*path, name))
+
+
+def headline(model: Model) -> str:
+    """The model's error on materials it had not seen, beside the baselines' on the same rows; empty if unknown."""
+    unit = next((field.unit for key, field in FIELDS.items() if TARGETS.get(key) == model.target), "")
+    rows = list(metric_rows(model.metrics))
+    strict = [entry for entry in rows if entry[0].replace("_", "-") in model.split.replace("_", "-")] or rows
+    ours = [entry for entry in strict if "model" in entry[1]]
+    others = [entry for entry in strict if "model" not in entry[1]]
+    if not ours:
+        return ""
+    best = min(ours, key=lambda entry: entry[2]["mae"])
+    text = f"MAE {number(best[2]['mae'])} {unit} on unseen materials ({best[0] or model.split})"
+    if others:
+        baseline = min(others, key=lambda entry: entry[2]["mae"])
+        text += f"; best baseline, {baseline[1]}: {number(baseline[2]['mae'])} {unit}"
+    return text
+
+
+def fact_table(facts: Sequence[Fact], caption: str = "") -> html.Div:
+    """Facts with method and source; where sources disagree, all are shown, the preferred one first."""
+    rows = [
+        [
+            html.Span(
+                [fact.symbol, html.Span(f" {fact.key.replace('_', ' ')}", className="muted")], title=fact.meaning
+            ),
+            number(fact.value) if isinstance(fact.value, str) else f"{fact.value:.4g}",
+            fact.unit if fact.unit != "1" else "",
+            fact.face or "",
+            fact.method,
+            html.Span(
+                [fact.source, html.Span(f" · {fact.external_id}", className="muted"), _approximate(fact)],
+                title=fact.citation,
+            ),
+        ]
+        for fact in facts
+    ]
+    return table(
+        ["Property", "Value", "Unit", "Face", "Method", "Source · record"], rows, numeric=(1,), caption=caption
+    )
+
+
+def _approximate(fact: Fact) -> html.Span | None:
+    return html.Span("approximate", className="tag-starter") if fact.starter else None
+
+
+def citations(facts: Iterable[Fact]) -> html.Ul:
+    """What to cite for the facts shown."""
+    unique = sorted({(fact.source, fact.citation) for fact in facts})
+    return html.Ul([html.Li([html.B(f"{source}: "), citation]) for source, citation in unique], className="citations")
