@@ -4,7 +4,7 @@ A task may run twice (a worker dies between finishing and acknowledging, or runs
 timeout), so every task must be idempotent. There is no result backend: ledgers in Postgres hold the results.
 """
 
-from importlib.util import find_spec
+from datetime import timedelta
 from typing import Any, Final
 
 from celery import Celery
@@ -17,6 +17,7 @@ from stackscreen.settings import Settings, get_settings
 CPU: Final = "cpu"
 GPU: Final = "gpu"
 NIGHTLY_RESCREENING: Final = "stackscreen.rescreen.nightly"
+SWEEP: Final = "stackscreen.rescreen.sweep"
 TASK_MODULES: Final = ("stackscreen.tasks.features", "stackscreen.tasks.screening", "stackscreen.tasks.rescreen")
 
 
@@ -61,12 +62,14 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def _schedule(settings: Settings) -> dict[str, Any]:
-    if not settings.rescreen.enabled:
-        return {}
-    when = crontab(hour=str(settings.rescreen.hour), minute=str(settings.rescreen.minute))
-    return {"rescreen-nightly": {"task": NIGHTLY_RESCREENING, "schedule": when, "options": {"queue": CPU}}}
+    # Blocks of a run whose tasks a broker lost or a silent worker kept: sending one twice costs a look at its row.
+    entries: dict[str, Any] = {"sweep-open-blocks": {"task": SWEEP, "schedule": timedelta(minutes=10)}}
+    if settings.rescreen.enabled:
+        when = crontab(hour=str(settings.rescreen.hour), minute=str(settings.rescreen.minute))
+        entries["rescreen-nightly"] = {"task": NIGHTLY_RESCREENING, "schedule": when}
+    return entries
 
 
-app = Celery("stackscreen", include=[name for name in TASK_MODULES if find_spec(name)])
+app = Celery("stackscreen", include=TASK_MODULES)
 # Read when first needed, not at import: importing a task must not depend on a settings file.
 app.add_defaults(lambda: configuration(get_settings()))

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def make_system() -> Iterator[Callable[..., Settings]]:
         return settings
 
     yield make
-    for settings in filter(lambda made_of: is_ours(layout_of(made_of)), made):
-        lifecycle.destroy(settings)
+    with ThreadPoolExecutor() as pool:  # a stop is mostly waiting
+        list(pool.map(lifecycle.destroy, [settings for settings in made if is_ours(layout_of(settings))]))
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

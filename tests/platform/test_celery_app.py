@@ -140,6 +140,6 @@ def test_the_visibility_timeout_is_the_same_wherever_it_is_read() -> None:
 def test_the_nightly_rescreening_is_due_at_its_hour_in_utc() -> None:
     settings = load_settings(rescreen={"hour": 4, "minute": 30})
     found = configuration(settings)
-    (entry,) = found["beat_schedule"].values()
+    entry = found["beat_schedule"]["rescreen-nightly"]
     assert entry["task"] == NIGHTLY_RESCREENING
     assert (entry["schedule"].hour, entry["schedule"].minute, found["timezone"]) == ({4}, {30}, "UTC")

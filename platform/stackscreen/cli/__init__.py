@@ -5,7 +5,7 @@ import sys
 import typer
 
 from schema.errors import StackscreenError
-from stackscreen.cli import database, processes, services, status, up
+from stackscreen.cli import dashboard, database, models, processes, screen, services, status, up
 from stackscreen.cli import settings as settings_command
 from stackscreen.cli.console import print_error
 
@@ -18,7 +18,13 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(status.status)
+app.command()(models.features)
+app.command()(screen.screen)
+app.command()(dashboard.dashboard)
+app.command()(models.train)
 app.command()(settings_command.settings)
+app.add_typer(models.app, name="models")
+app.add_typer(screen.app, name="run")
 app.add_typer(services.app, name="services")
 app.add_typer(database.app, name="db")
 app.command()(processes.worker)

@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from schema.errors import StackscreenError
+from stackscreen.cli import dashboard
 from stackscreen.cli.console import step
+from stackscreen.cli.dashboard import PortInUseError
 from stackscreen.settings import Settings, get_settings
-
-
-class PortInUseError(StackscreenError):
-    """Something else listens where the dashboard is to be served."""
 
 
 def up(
@@ -35,9 +32,6 @@ def up(
         run(settings)
     step(f"ready after {time.monotonic() - began:.0f} s")
     if serve:
-        from stackscreen.cli import dashboard
-
-        step(f"dashboard on http://{settings.dashboard.host}:{settings.dashboard.port} (Ctrl+C ends it)")
         dashboard.serve(settings)
 
 
