@@ -18,9 +18,11 @@ from etl.dedupe.assign import DedupeReport, deduplicate
 from etl.errors import ImportFileError
 from etl.load import BATCH, Loader
 from etl.records import RawFailure, Record
-from etl.runs import end_run, ensure_source, exclusive, identify, ping, source_key, start_run
+from etl.runs import end_run, ensure_source, exclusive, identify, ping, refresh_statistics, source_key, start_run
 from etl.source import Source, get_source
 from schema.errors import StackscreenError
+
+_FILLED = ("source_record", "structure", "property_value", "interface", "stacking", "record_flag")
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of records done and, where known, their total."""
@@ -129,6 +131,8 @@ def _import(
                 progress(loader.counts.read, total)
         with engine.begin() as connection:
             end_run(connection, run_id)
+        if loader.counts.accepted:
+            refresh_statistics(engine, _FILLED)
     except ImportFileError as error:
         _fail(engine, run_id, error.message)
         kept = loader.counts.read

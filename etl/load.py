@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, select, update
 from etl.batch import Counts, Decider, Decision, Held, Read, prepare, subject_of
 from etl.canonical import Canonical
 from etl.copying import copy_rows, driver_cursor, reserve_ids
-from etl.records import RawFailure, Record
+from etl.records import RawFailure, Record, Stack
 from schema.properties import Property
 from schema.provenance import ImportRun, SourceRecord
 from schema.vocabulary import RecordState
@@ -41,7 +41,7 @@ class Loader:
         self._formulas: dict[bytes, tuple[str, str]] = {}
         with engine.connect() as connection:
             self._properties: dict[str, int] = {
-                key: identity for key, identity in connection.execute(select(Property.key, Property.id))
+                row.key: row.id for row in connection.execute(select(Property.key, Property.id))
             }
         self.counts = Counts()
 
@@ -144,10 +144,14 @@ class Loader:
 
     def _write_content(self, cursor: psycopg.Cursor[Any], derived: list[tuple[int, Decision]]) -> None:
         structure_ids = reserve_ids(cursor, "structure", len(derived))
-        structures, values, flags, stacks = [], [], [], []
+        structures: list[tuple[Any, ...]] = []
+        values: list[tuple[Any, ...]] = []
+        flags: list[tuple[Any, ...]] = []
+        stacks: list[tuple[int, int, Stack]] = []
         for structure_id, (record_id, decision) in zip(structure_ids, derived, strict=True):
             accepted, record = decision.accepted, decision.read.item
-            assert accepted is not None and isinstance(record, Record)  # noqa: S101 - `derived` holds no other
+            assert accepted is not None  # noqa: S101 - `derived` holds no other
+            assert isinstance(record, Record)  # noqa: S101 - as above
             structures.append(self._structure(structure_id, record_id, accepted.structure))
             for fact in accepted.facts:
                 number, label = (None, fact.value) if isinstance(fact.value, str) else (fact.value, None)

@@ -1,4 +1,4 @@
-"""Raw payloads as the database keeps them: canonical JSON, hashed, with what JSON and Postgres cannot hold spelt out."""
+"""Raw payloads as the database keeps them: canonical JSON, hashed; what JSON or Postgres cannot hold is spelt out."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _has_room(_record: Record, structure: Canonical) -> None:
     contact, ratio = closest_contact(structure)
     if ratio < OVERLAP:
         raise RecordError(
-            "overlapping_atoms", f"Two nuclei are {contact:.3f} Å apart, {ratio:.2f} of the sum of their covalent radii."
+            "overlapping_atoms", f"Nuclei are {contact:.3f} Å apart, {ratio:.2f} of the sum of their covalent radii."
         )
     if contact > MAX_SEPARATION:
         raise RecordError("wrong_unit", f"The closest two atoms are {contact:.1f} Å apart: lengths are not in Å.")

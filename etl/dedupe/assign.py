@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from etl.dedupe.clusters import cluster
 from etl.dedupe.link import link_interfaces
 from etl.dedupe.store import count, drop_stale_members, load_blocks, save, touched_formulas
+from etl.runs import refresh_statistics
 
 CHUNK = 1000
 """Formulas a transaction: an interrupted run keeps what it has judged, and memory stays flat."""
@@ -65,6 +66,8 @@ def deduplicate(engine: Engine, progress: Callable[[int, int | None], None] | No
         done += len(chunk)
         if progress is not None:
             progress(done, len(formulas))
+    if formulas:
+        refresh_statistics(engine, ("material", "material_member", "monolayer", "bulk_phase"))
     with engine.begin() as connection:
         linked, unlinked = link_interfaces(connection)
         return DedupeReport(

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 NEIGHBOURS = 12
-"""Nearest neighbours of each element that are averaged: reaches the third shell of a transition-metal dichalcogenide."""
+"""Nearest neighbours of each element that are averaged: the third shell of a dichalcogenide is reached."""
 
 
 def fingerprint(
@@ -50,7 +50,7 @@ def distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 @njit(cache=True)
-def _distances(species, n_species, positions, plane, k):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def _distances(species, n_species, positions, plane, k):  # type: ignore[no-untyped-def]  # noqa: PLR0912
     n = len(species)
     area = abs(plane[0, 0] * plane[1, 1] - plane[0, 1] * plane[1, 0])
     # Distances between the lattice lines along each vector: how far one more image reaches.
@@ -73,8 +73,8 @@ def _distances(species, n_species, positions, plane, k):  # type: ignore[no-unty
         for i in range(n):
             radius = start
             while True:
-                images_a = int(math.ceil((radius + spread) / rise_a))
-                images_b = int(math.ceil((radius + spread) / rise_b))
+                images_a = math.ceil((radius + spread) / rise_a)
+                images_b = math.ceil((radius + spread) / rise_b)
                 found = 0
                 for j in range(n):
                     if species[j] != target:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, text, update
-from sqlalchemy.orm import aliased
+from ase.data import chemical_symbols
+from pymatgen.core import Composition
+from sqlalchemy import ColumnElement, Connection, exists, or_, select, text, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from etl.canonical import canonical_slab
 from etl.dedupe.fingerprint import distance
@@ -46,11 +49,16 @@ _BY_NAME = text("""
         ) named
         ORDER BY name, alias, family, id
     ), wanted AS (
-        SELECT i.id, b.material_id AS bottom, t.material_id AS top
+        -- What no name tells may have been found by structure.
+        SELECT i.id,
+               coalesce(b.material_id, CASE WHEN kb.withdrawn_at IS NULL THEN kb.id END) AS bottom,
+               coalesce(t.material_id, CASE WHEN kt.withdrawn_at IS NULL THEN kt.id END) AS top
         FROM interface i
         JOIN source_record r ON r.id = i.source_record_id AND r.state = 'accepted' AND r.source_id = :source
         LEFT JOIN names b ON b.name = i.bottom_name
         LEFT JOIN names t ON t.name = i.top_name
+        LEFT JOIN material kb ON kb.id = i.bottom_material_id
+        LEFT JOIN material kt ON kt.id = i.top_material_id
     )
     UPDATE interface i
     SET bottom_material_id = w.bottom, top_material_id = w.top
@@ -82,7 +90,7 @@ def link_interfaces(connection: Connection) -> tuple[int, int]:
             families = _families(key, reader, sorted(keys))
             counts = connection.scalars(_BY_NAME, {"families": families, "source": source_id})
             linked += sum(counts)
-        linked += _link_films(connection, reader, source_id)
+        linked += _link_by_structure(connection, reader, source_id)
     return linked, int(connection.scalar(_UNLINKED) or 0)
 
 
@@ -104,84 +112,86 @@ def _families(key: str, reader: Source, keys: list[str]) -> list[str]:
     return list(dict.fromkeys([*first, *others]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    bottom: int | None
-    top: int | None
-
-
-def _link_films(connection: Connection, reader: Source, source_id: int) -> int:
-    """Link layers on substrates: the substrate by formula and space group, the film by its structure."""
-    bottom, top = aliased(Material), aliased(Material)
-    loose = (
-        select(Interface, SourceRecord.payload)
+def _link_by_structure(connection: Connection, reader: Source, source_id: int) -> int:
+    """Link what names cannot: a substrate by formula and space group, a layer by its structure."""
+    statement = (
+        select(
+            Interface.id,
+            Interface.kind,
+            Interface.bottom_name,
+            Interface.bottom_material_id.label("bottom"),
+            Interface.top_material_id.label("top"),
+            SourceRecord.payload,
+        )
         .join(SourceRecord, SourceRecord.id == Interface.source_record_id)
-        .outerjoin(bottom, bottom.id == Interface.bottom_material_id)
-        .outerjoin(top, top.id == Interface.top_material_id)
         .where(
             SourceRecord.source_id == source_id,
             SourceRecord.state == RecordState.ACCEPTED,
-            Interface.kind == InterfaceKind.ON_BULK,
-            or_(
-                Interface.bottom_material_id.is_(None),
-                Interface.top_material_id.is_(None),
-                bottom.withdrawn_at.is_not(None),
-                top.withdrawn_at.is_not(None),
-            ),
+            or_(_is_loose(Interface.bottom_material_id), _is_loose(Interface.top_material_id)),
         )
         .order_by(Interface.id)
     )
     linked = 0
-    films: dict[str, list[tuple[int, Layer]]] = {}
-    columns = (Interface.id, Interface.bottom_name, Interface.top_name, Interface.bottom_material_id,
-               Interface.top_material_id, SourceRecord.payload)  # fmt: skip
-    for row in connection.execute(loose.with_only_columns(*columns)).all():
-        found = _Sides(_substrate(connection, row, reader), _film(connection, row, reader, films))
-        if (found.bottom, found.top) == (row.bottom_material_id, row.top_material_id):
+    known = _KnownLayers(connection)
+    for row in connection.execute(statement).all():
+        top = _layer_of(reader, row.payload, known)
+        is_homobilayer = row.kind is InterfaceKind.HOMOBILAYER
+        bottom = top if is_homobilayer else _substrate(connection, row.bottom_name, row.payload, reader)
+        if (bottom, top) == (row.bottom, row.top):
             continue
         connection.execute(
-            update(Interface)
-            .where(Interface.id == row.id)
-            .values(bottom_material_id=found.bottom, top_material_id=found.top)
+            update(Interface).where(Interface.id == row.id).values(bottom_material_id=bottom, top_material_id=top)
         )
-        linked += sum(side is not None for side in (found.bottom, found.top))
+        linked += sum(side is not None for side in (bottom, top))
     return linked
 
 
-def _substrate(connection: Connection, row: Row[tuple[object, ...]], reader: Source) -> int | None:
-    group = reader.substrate_space_group(row.payload)
+def _is_loose(side: InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
+    """Whether a side has no material, or one that was withdrawn."""
+    return or_(side.is_(None), exists().where(Material.id == side, Material.withdrawn_at.is_not(None)))
+
+
+class _KnownLayers:
+    """The freestanding layers of each formula, fetched once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._layers: dict[str, list[tuple[int, Layer]]] = {}
+
+    def of(self, formula: str) -> list[tuple[int, Layer]]:
+        if formula not in self._layers:
+            self._layers[formula] = layers_of_materials(self._connection, formula, MaterialKind.MONOLAYER)
+        return self._layers[formula]
+
+
+def _substrate(connection: Connection, formula: str, payload: dict[str, Any], reader: Source) -> int | None:
+    group = reader.substrate_space_group(payload)
     statement = (
         select(Material.id)
         .join(BulkPhase, BulkPhase.material_id == Material.id)
-        .where(
-            Material.kind == MaterialKind.BULK,
-            Material.formula == row.bottom_name,
-            Material.withdrawn_at.is_(None),
-            and_(True, BulkPhase.space_group == group) if group is not None else True,
-        )
+        .where(Material.kind == MaterialKind.BULK, Material.formula == formula, Material.withdrawn_at.is_(None))
         .order_by(Material.id)
     )
+    if group is not None:
+        statement = statement.where(BulkPhase.space_group == group)
     found = connection.scalars(statement).all()
     # Without a space group only a single known phase is no guess.
     return found[0] if len(found) == 1 or (found and group is not None) else None
 
 
-def _film(
-    connection: Connection, row: Row[tuple[object, ...]], reader: Source, films: dict[str, list[tuple[int, Layer]]]
-) -> int | None:
+def _layer_of(reader: Source, payload: dict[str, Any], known: _KnownLayers) -> int | None:
     try:
-        atoms = reader.film(row.payload)
+        atoms = reader.film(payload)
         slab = None if atoms is None else canonical_slab(atoms)
     except RecordError:
         return None
     if slab is None:
         return None
-    if row.top_name not in films:
-        films[row.top_name] = layers_of_materials(connection, row.top_name, MaterialKind.MONOLAYER)
-    film = Layer(0, 0, (0, "", ""), row.top_name, slab.numbers, slab.positions, slab.cell, 2, None)
+    formula = Composition(Counter(chemical_symbols[z] for z in slab.numbers.tolist())).reduced_formula
+    film = Layer(0, 0, (0, "", ""), formula, slab.numbers, slab.positions, slab.cell, 2, None)
     ranked = sorted(
         (distance(film.fingerprint_at(film.size_per_atom), layer.fingerprint_at(film.size_per_atom)), identity)
-        for identity, layer in films[row.top_name]
+        for identity, layer in known.of(formula)
         if abs(math.log(layer.size_per_atom / film.size_per_atom)) <= FILM_AREA_RATIO
     )
     if not ranked or ranked[0][0] > FILM_FINGERPRINT:

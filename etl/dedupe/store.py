@@ -57,7 +57,7 @@ def drop_stale_members(connection: Connection, formulas: Sequence[str]) -> None:
     connection.execute(delete(MaterialMember).where(MaterialMember.source_record_id.in_(dead)))
 
 
-def _structures() -> Select[Any]:
+def _structures() -> Select[*tuple[Any, ...]]:
     """Structures with what a `Layer` needs, in its order."""
     magnetic = (
         select(func.max(PropertyValue.label))
@@ -161,10 +161,10 @@ def load_blocks(connection: Connection, formulas: Sequence[str]) -> dict[tuple[s
 def save(connection: Connection, clusters: Iterable[Cluster]) -> None:
     """Write what changed: new materials, their members, new representatives, withdrawals."""
     clusters = list(clusters)
-    new = [c for c in clusters if c.id is None]
-    _insert_materials(connection, new)
-    for changed in (c for c in clusters if c.changed and c not in new):
+    # Before new materials get their ids, which is what tells old from new.
+    for changed in (c for c in clusters if c.changed and c.id is not None):
         _update_material(connection, changed)
+    _insert_materials(connection, [c for c in clusters if c.id is None])
     withdrawn = [c.id for c in clusters if not c.members]
     connection.execute(
         update(Material)
@@ -275,9 +275,7 @@ def _update_material(connection: Connection, changed: Cluster) -> None:
         .where(Material.id == changed.id)
         .values(structure_id=layer.structure_id, n_atoms=_n_atoms(layer), withdrawn_at=None)
     )
-    table, values = (
-        (Monolayer, _monolayer(changed)) if layer.periodicity == 2 else (BulkPhase, _bulk_phase(changed))
-    )
+    table, values = (Monolayer, _monolayer(changed)) if layer.periodicity == 2 else (BulkPhase, _bulk_phase(changed))
     statement = insert(table).values(values)
     connection.execute(
         statement.on_conflict_do_update(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from etl.errors import RecordError
-from etl.records import Doubt, Fact, RawFailure, Record, Stack
+from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
 from etl.source import Row, Source, SourceInfo, register
 from etl.sources.ase_sqlite import ase_rows, check_ase
 from etl.sources.values import number, word
@@ -125,6 +125,14 @@ class BiDB(Source):
                 distance=number(keys, "interlayer_distance"),
             )
         return self._with_values(Record(uid, Subject.INTERFACE, row.content, row.atoms, stack=stack), keys)
+
+    def film(self, payload: dict[str, Any]) -> Atoms | None:
+        """The upper layer of a bilayer: some parents are named by an old uid that no list holds any more."""
+        numbers = np.array(payload["numbers"], np.int64)
+        half = len(numbers) // 2
+        positions, cell = np.array(payload["positions"], float), np.array(payload["cell"], float)
+        periodic = payload["pbc"]
+        return Atoms(numbers[half:], positions[half:], cell, (periodic[0], periodic[1], periodic[2]))
 
     @staticmethod
     def _with_values(record: Record, keys: dict[str, Any]) -> Record:

@@ -37,7 +37,7 @@ class BulkFolder(Source):
     def check(self, path: Path) -> int:
         """See `Source.check`."""
         if not path.exists():
-            raise ImportFileError(f"There is no folder or archive {path}.", hint="Give a folder of POSCAR or CIF files.")
+            raise ImportFileError(f"There is no {path}.", hint="Give a folder or .zip of POSCAR or CIF files.")
         if path.is_file() and not zipfile.is_zipfile(path) and not _is_structure(path.name):
             raise ImportFileError(
                 f"{path} is neither a folder, nor a .zip, nor a POSCAR or CIF file.",

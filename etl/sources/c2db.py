@@ -122,7 +122,8 @@ def _levels(keys: dict[str, Any], record: Record) -> None:
     # (face, shift of its vacuum level against the mean), signs as the module says.
     faces: tuple[tuple[Face | None, float], ...] = ((None, 0.0),)
     if step is not None:
-        record.facts.append(Fact(q.VACUUM_STEP, 0.0 - step if polar or step != step else 0.0, Method.PBE))
+        level = abs(step) < SAME_LEVEL
+        record.facts.append(Fact(q.VACUUM_STEP, 0.0 if level else -step, Method.PBE))
         if polar:
             faces = ((Face.BOTTOM, step / 2), (Face.TOP, -step / 2))
     for name, quantity, method in _EDGES:

@@ -114,7 +114,7 @@ class Hetero2d(Source):
 def _film_atoms(index: dict[str, Any], n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     members = sorted({int(i) for key, value in index.items() if key.startswith("2d_layer_") for i in value})
     if not members or members[0] < 0 or members[-1] >= n or len(members) == n:
-        raise RecordError("mass_or_charge_nonsense", f"iface_idx does not divide the {n} atoms into film and substrate.")
+        raise RecordError("mass_or_charge_nonsense", f"iface_idx does not split the {n} atoms into two sides.")
     return np.array(members, np.int64)
 
 

@@ -145,7 +145,7 @@ def object_items(path: Path) -> Iterator[tuple[str, Any] | RawFailure]:
             while True:
                 key = buffer.value(decoder)
                 if not isinstance(key, str):
-                    raise ValueError("a key is not text")  # noqa: TRY301, TRY004
+                    raise ValueError("a key is not text")
                 _expect(buffer, ":")
                 value = buffer.value(decoder)
                 yield key, value
