@@ -76,6 +76,7 @@ def test_a_database_that_is_down_is_a_sentence_with_the_next_step(tmp_path: Path
     assert "correct STACKSCREEN_DATABASE_URL" in result.stderr
     assert "Traceback" not in result.stderr
     assert "secret" not in result.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_data_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

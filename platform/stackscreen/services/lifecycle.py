@@ -97,6 +97,7 @@ def start(settings: Settings, say: Say = _silent) -> None:
     """
     layout = layout_of(settings)
     check_folder(layout)
+    _check_external(settings)
     with system_lock(layout, settings.services.start_timeout_s):
         make_folders(layout)
         if layout.sockets_elsewhere:
@@ -132,9 +133,7 @@ def _wait_until_answering(settings: Settings, supervisor: Supervisor, layout: La
     patience = time.monotonic() + 3
     while (problem := _problem(settings)) is not None:
         name, reason = problem
-        external = (settings.database_url if name == POSTGRES else settings.broker_url) is not None
-        if external:
-            raise _unreachable(settings, name, reason)
+        _check_external(settings)
         state = supervisor.states().get(name)
         if state is None or state.state == "FATAL" or time.monotonic() > deadline:
             raise ServiceError(
@@ -145,6 +144,14 @@ def _wait_until_answering(settings: Settings, supervisor: Supervisor, layout: La
             say(f"waiting for {name}: {reason}")
             patience = time.monotonic() + 10
         time.sleep(0.05)
+
+
+def _check_external(settings: Settings) -> None:
+    """Refuse to go on without a configured server that does not answer: it is not ours to start or to wait for."""
+    if settings.database_url is not None and (reason := postgres.ping(database_url(settings))) is not None:
+        raise _unreachable(settings, POSTGRES, reason)
+    if settings.broker_url is not None and (reason := redis_server.ping(broker_url(settings))) is not None:
+        raise _unreachable(settings, REDIS, reason)
 
 
 def _problem(settings: Settings) -> tuple[str, str] | None:
