@@ -5,7 +5,7 @@ import sys
 import typer
 
 from schema.errors import StackscreenError
-from stackscreen.cli import dashboard, database, models, processes, screen, services, status, up
+from stackscreen.cli import dashboard, data, database, models, processes, screen, services, status, up
 from stackscreen.cli import settings as settings_command
 from stackscreen.cli.console import print_error
 
@@ -18,11 +18,14 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(status.status)
+app.add_typer(data.import_app, name="import")
+app.command()(data.dedupe)
 app.command()(models.features)
 app.command()(screen.screen)
 app.command()(dashboard.dashboard)
 app.command()(models.train)
 app.command()(settings_command.settings)
+app.add_typer(data.quarantine_app, name="quarantine")
 app.add_typer(models.app, name="models")
 app.add_typer(screen.app, name="run")
 app.add_typer(services.app, name="services")
