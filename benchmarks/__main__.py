@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import pairs, pipeline
+from benchmarks import heterobilayers, pairs, pipeline
 
-BENCHMARKS = {"pairs": pairs, "pipeline": pipeline}
+BENCHMARKS = {"heterobilayers": heterobilayers, "pairs": pairs, "pipeline": pipeline}
 
 if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
     print("Usage: python -m benchmarks NAME [options]; --help after a name explains it.\n")

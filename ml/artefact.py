@@ -7,7 +7,7 @@ compressed, and compression is not part of the digest.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,19 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """Physics, as it is, that is given in place of the model.
+
+    Attributes:
+        feature: pair feature that is the estimate.
+        half_width: of its 90 % interval, in the target's unit.
+    """
+
+    feature: str
+    half_width: float
+
+
+@dataclass(frozen=True)
 class PairModel:
     """A served model of one target.
 
@@ -51,6 +64,8 @@ class PairModel:
         features: pair features that the trees read.
         known, unknown: intervals where the registry is known, and where it is not.
         domain: region that training covered.
+        different: what is given for two different layers, where the model has been seen to lose there; None if the
+            model itself is.
     """
 
     target: str
@@ -62,6 +77,7 @@ class PairModel:
     known: Conformal
     unknown: Conformal
     domain: Domain
+    different: Fallback | None = None
     _residual: list[ResidualModel] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -69,12 +85,19 @@ class PairModel:
         """Kind of model, as the registry names it."""
         return "calibrated-baseline" if self.trees is None else "lightgbm-residual"
 
-    def predict(self, rows: NDArray[np.floating], *, registry_known: bool = False) -> Prediction:
+    def predict(
+        self,
+        rows: NDArray[np.floating],
+        *,
+        registry_known: bool = False,
+        different: NDArray[np.bool_] | None = None,
+    ) -> Prediction:
         """Predict pairs.
 
         Args:
             rows: pair features, shape (pairs, len(ml.pair_features.NAMES)).
             registry_known: whether their registry block is filled.
+            different: whether the two layers of a pair are different materials, shape (pairs,); None if none are.
         """
         if self.trees is None:
             value = self.baseline.predict(rows)
@@ -83,6 +106,10 @@ class PairModel:
                 self._residual.append(ResidualModel(self.target, self.baseline, self.trees, self.features))
             value = self._residual[0].predict(rows)
         half = (self.known if registry_known else self.unknown).half_widths(value)
+        if self.different is not None and different is not None:
+            estimate = np.maximum(rows[:, pair_features.COLUMN[self.different.feature]], self.baseline.floor)
+            value = np.where(different, estimate, value)
+            half = np.where(different, self.different.half_width, half)
         return Prediction(value, np.maximum(value - half, self.baseline.floor), value + half)
 
     def to_bytes(self) -> bytes:
@@ -103,6 +130,7 @@ class PairModel:
                 "trees": self.trees,
                 "intervals": {"known": self.known.as_json(), "unknown": self.unknown.as_json()},
                 "domain": self.domain.as_json(),
+                "different": None if self.different is None else asdict(self.different),
             },
             option=orjson.OPT_SORT_KEYS,
         )
@@ -135,6 +163,7 @@ class PairModel:
                 Conformal.from_json(content["intervals"]["known"]),
                 Conformal.from_json(content["intervals"]["unknown"]),
                 Domain.from_json(content["domain"]),
+                None if content["different"] is None else Fallback(**content["different"]),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise ArtefactError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ _BILAYERS = text("""
         JOIN property p ON p.id = pv.property_id
         WHERE pv.source_record_id = r.id AND p.key = ANY(:targets) AND pv.value IS NOT NULL
     ) v ON true
-    WHERE i.kind = 'homobilayer'
+    WHERE i.kind = 'homobilayer' AND s.key = ANY(:sources)
     ORDER BY name
 """)
 
@@ -45,13 +46,21 @@ class TrainingSet:
     materials: dict[str, NDArray[np.floating]]
 
 
-def load_training_set(connection: Connection) -> TrainingSet:
+SOURCES = ("bidb",)
+"""Sources that are trained on: one functional, computed throughout. Approximate starter values are not among them."""
+
+
+def load_training_set(connection: Connection, *, sources: Sequence[str] = SOURCES) -> TrainingSet:
     """The homobilayers of the database as training rows.
 
     Features are computed from the layers as they are now, not taken from `feature_vector`, so that training cannot
     lag behind the data; both go through the same function and the same precision.
+
+    Args:
+        connection: to read with.
+        sources: keys of the sources whose bilayers are taken.
     """
-    rows = connection.execute(_BILAYERS, {"targets": list(TARGETS)}).all()
+    rows = connection.execute(_BILAYERS, {"targets": list(TARGETS), "sources": list(sources)}).all()
     wanted = sorted({row.material_id for row in rows if row.material_id is not None})
     layers = load_layers(connection, wanted)
     names = {

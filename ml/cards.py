@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml.evaluation import REGISTRY_UNKNOWN
 from ml.registry import EMBEDDING
 from schema.quantities import QUANTITIES
 
@@ -12,8 +13,8 @@ _METHODS = ("method", "n", "MAE", "RMSE", "R²", "coverage of 90 %", "by materia
 
 LIMITS = """\
 - Learnt from homobilayers alone. **Heterobilayers are outside the domain it was validated on**: for two different
-  layers the number rests on the physics estimate and on averages of the two layers' descriptors, and its interval is
-  the one calibrated on homobilayers. Treat it as a ranking aid.
+  layers the number rests on the physics estimate and on averages of the two layers' descriptors, and no interval was
+  calibrated on such pairs unless the card says so. Treat it as a ranking aid.
 - The screen's pairs have no single registry: what holds for them is the line "registry unknown".
 - Strain is not an input. Layers are taken unstrained.
 - PBE throughout: gaps are PBE gaps, binding energies PBE-D3.
@@ -37,7 +38,7 @@ def _pair_card(content: Mapping[str, Any]) -> str:
     served = (
         f"It beats calibrated physics (`{card['physics']}`) on unseen materials and is served."
         if card["beats_calibrated_physics"]
-        else f"It does **not** beat calibrated physics (`{card['physics']}`) on unseen materials: the physics is served."
+        else f"It does **not** beat calibrated physics (`{card['physics']}`) on unseen materials, which is served."
     )
     calibration = card["calibration"]
     lines = [
@@ -52,8 +53,9 @@ def _pair_card(content: Mapping[str, Any]) -> str:
         "",
         f"Physics estimate `{card['physics']}`, calibrated by a straight line "
         f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x), plus gradient-boosted trees on what is "
-        f"left. The trees read {len(card['features']['names'])} components of the feature set {card['features']['set']}: the "
-        "isolated layers and, where there is one, the registry. The relaxed stack's geometry is never an input.",
+        f"left. The trees read {len(card['features']['names'])} components of the feature set "
+        f"{card['features']['set']}: the isolated layers and, where there is one, the registry. The "
+        "relaxed stack's geometry is never an input.",
         "",
         "## Data",
         "",
@@ -72,10 +74,34 @@ def _pair_card(content: Mapping[str, Any]) -> str:
         lines += [f"### {split}", "", _row(_METHODS), _row(["---"] * len(_METHODS))]
         lines += [_row(_metric_cells(name, values)) for name, values in methods.items()]
         lines.append("")
+    lines += _warnings(content)
+    if card.get("different_layers"):
+        rule = card["different_layers"]
+        lines += [
+            f"**For two different layers the trees are not used**: `{rule['feature']}` is given as it is, with a "
+            f"half-width of {rule['half_width']:g} {quantity.unit}, because the trees were seen to lose to it there.",
+            "",
+        ]
     if card.get("external_checks"):
         lines += ["## On heterobilayers it was not trained on", "", *_external(card["external_checks"]), ""]
     lines += ["## Where it stops being valid", "", LIMITS, ""]
     return "\n".join(lines)
+
+
+def _warnings(content: Mapping[str, Any]) -> list[str]:
+    """Where the served model loses to calibrated physics, said aloud."""
+    physics = f"{content['card']['physics']}, calibrated"
+    out = []
+    for split, methods in content["metrics"].items():
+        model, line = methods.get(REGISTRY_UNKNOWN), methods.get(physics)
+        if model and line and model["mae"] >= line["mae"]:
+            out += [
+                f"**Under {split} the model's mean absolute error ({model['mae']:.3f}) is not below that of calibrated "
+                f"physics ({line['mae']:.3f}); root mean squares are {model['rmse']:.3f} and {line['rmse']:.3f}.** For "
+                "layers of a stoichiometry that training does not hold, trust it no more than the physics.",
+                "",
+            ]
+    return out
 
 
 def _metric_cells(name: str, values: Mapping[str, Any]) -> list[str]:

@@ -108,7 +108,7 @@ class PairScorer:
             out["distance_vdw"][part] = rows[:, pair_features.COLUMN["vdw_distance"]]
             out["domain_distance"][part] = np.maximum(self.domain_distance[a[part]], self.domain_distance[b[part]])
             for target, model in self.models.items():
-                predicted = model.predict(rows)
+                predicted = model.predict(rows, different=a[part] != b[part])
                 out[target][part] = predicted.value
                 out[f"{target}_lower"][part] = predicted.lower
                 out[f"{target}_upper"][part] = predicted.upper
