@@ -8,8 +8,8 @@
   const subscripts = "₀₁₂₃₄₅₆₇₈₉";
 
   function formula(text, uid) {
-    const plane = /\([^()]*\)$/.exec(uid);
-    return text.replace(/[0-9]/g, (digit) => subscripts[Number(digit)]) + (plane ? plane[0] : "");
+    const plane = uid.indexOf("(") < 0 ? "" : uid.slice(uid.indexOf("("));
+    return text.replace(/[0-9]/g, (digit) => subscripts[Number(digit)]) + plane;
   }
 
   function digits(value, count) {

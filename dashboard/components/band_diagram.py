@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 from stackscreen.query.detail import Side
 
@@ -21,27 +19,30 @@ def band_figure(bottom: Side, top: Side) -> go.Figure | None:
     None where the edges of neither side are known.
     """
     sides = ((0, bottom, BOTTOM_COLOUR), (1, top, TOP_COLOUR))
-    known = [level for _, side, _ in sides for level in (side.vbm, side.cbm) if level is not None]
+    edges = {x: _edges(side) for x, side, _ in sides}
+    known = [level for pair in edges.values() if pair is not None for level in pair]
     if not known:
         return None
     floor, ceiling = min(known) - _REACH, max(known) + _REACH
     figure = go.Figure(layout=_layout(sides, floor, ceiling))
-    for x, side, colour in sides:
-        if side.vbm is None or side.cbm is None:
+    for x, _, colour in sides:
+        pair = edges[x]
+        if pair is None:
             figure.add_annotation(x=x, y=(floor + ceiling) / 2, text="edges not known", showarrow=False)
-        elif side.cbm <= side.vbm:
-            _band(figure, x, floor, side.vbm, colour, 0.45)
-            _level(figure, x, side.vbm, colour, f"E<sub>F</sub> {side.vbm:.2f}", "top")
+            continue
+        vbm, cbm = pair
+        _band(figure, x, floor, vbm, colour, 0.45)
+        if cbm <= vbm:
+            _level(figure, x, vbm, colour, f"E<sub>F</sub> {_signed(vbm)}", "top")
         else:
-            _band(figure, x, floor, side.vbm, colour, 0.45)
-            _band(figure, x, side.cbm, ceiling, colour, 0.16)
-            _level(figure, x, side.vbm, colour, f"VBM {side.vbm:.2f}", "bottom")
-            _level(figure, x, side.cbm, colour, f"CBM {side.cbm:.2f}", "top")
+            _band(figure, x, cbm, ceiling, colour, 0.16)
+            _level(figure, x, vbm, colour, f"VBM {_signed(vbm)}", "bottom")
+            _level(figure, x, cbm, colour, f"CBM {_signed(cbm)}", "top")
             figure.add_annotation(
-                x=x, y=(side.vbm + side.cbm) / 2, text=f"{side.cbm - side.vbm:.2f} eV", showarrow=False,
+                x=x, y=(vbm + cbm) / 2, text=f"{cbm - vbm:.2f} eV", showarrow=False,
                 font={"size": 12, "color": colour},
             )  # fmt: skip
-    _anderson_gap(figure, bottom, top)
+    _anderson_gap(figure, edges[0], edges[1])
     return figure
 
 
@@ -77,12 +78,24 @@ def _level(figure: go.Figure, x: int, y: float, colour: str, text: str, side: st
     )
 
 
-def _anderson_gap(figure: go.Figure, bottom: Side, top: Side) -> None:
+def _edges(side: Side) -> tuple[float, float] | None:
+    """Valence and conduction edge; a metal whose edges nobody gives has both at its Fermi level."""
+    if side.vbm is not None and side.cbm is not None:
+        return side.vbm, side.cbm
+    if side.gap == 0 and side.work_function is not None:
+        return -side.work_function, -side.work_function
+    return None
+
+
+def _signed(energy: float) -> str:
+    return f"{energy:.2f}".replace("-", "−")
+
+
+def _anderson_gap(figure: go.Figure, bottom: tuple[float, float] | None, top: tuple[float, float] | None) -> None:
     """An arrow between the highest valence and the lowest conduction edge of the two, where there is a gap."""
-    edges: tuple[Any, ...] = (bottom.vbm, bottom.cbm, top.vbm, top.cbm)
-    if any(edge is None for edge in edges):
+    if bottom is None or top is None:
         return
-    low, high = max(edges[0], edges[2]), min(edges[1], edges[3])
+    low, high = max(bottom[0], top[0]), min(bottom[1], top[1])
     if high - low < 0.02:
         return
     figure.add_annotation(

@@ -27,15 +27,16 @@ _WANTED_WIDTH = 16.0
 """Å: a smaller cell is repeated until it is about this wide, so that the pattern can be seen."""
 _MAX_ATOMS = 260
 _LIGHT = {
-    "ambient": 0.55,
-    "diffuse": 0.75,
+    "ambient": 0.5,
+    "diffuse": 0.62,
     "specular": 0.25,
     "roughness": 0.5,
     "fresnel": 0.1,
     "vertexnormalsepsilon": 0,
     "facenormalsepsilon": 0,
 }
-_LIGHT_FROM = {"x": -30_000, "y": -100_000, "z": 80_000}
+_LIGHT_FROM = {"x": -40_000, "y": 60_000, "z": -8_000}
+"""In the frame of the camera: from the upper left, and from before the scene (negative z)."""
 _FILL = 2.5
 """Diagonal of the drawing in the scene's own length: as large as fits at any angle."""
 

@@ -103,20 +103,30 @@ def metric_rows(metrics: Mapping[str, Any], path: tuple[str, ...] = ()) -> Itera
 
 
 def headline(model: Model) -> str:
-    """The model's error on materials it had not seen, beside the baselines' on the same rows; empty if unknown."""
-    unit = next((field.unit for key, field in FIELDS.items() if TARGETS.get(key) == model.target), "")
-    rows = list(metric_rows(model.metrics))
-    strict = [entry for entry in rows if entry[0].replace("_", "-") in model.split.replace("_", "-")] or rows
-    ours = [entry for entry in strict if "model" in entry[1]]
-    others = [entry for entry in strict if "model" not in entry[1]]
+    """The error on materials that the model had not seen, beside the best baseline's on the same rows; "" if unknown.
+
+    Where a model was judged in several ways, the worst counts.
+    """
+    unit = next((FIELDS[key].unit for key, target in TARGETS.items() if target == model.target), "")
+    strict = [
+        (method, errors) for split, method, errors in metric_rows(model.metrics) if split and split in model.split
+    ]
+    ours = [entry for entry in strict if entry[0].startswith("model")]
+    others = [entry for entry in strict if not entry[0].startswith("model")]
+    if "baseline" in model.family:
+        ours, others = others, []
     if not ours:
         return ""
-    best = min(ours, key=lambda entry: entry[2]["mae"])
-    text = f"MAE {number(best[2]['mae'])} {unit} on unseen materials ({best[0] or model.split})"
+    method, errors = (min if "baseline" in model.family else max)(ours, key=_mae)
+    text = f"MAE {number(errors['mae'])} {unit} on unseen materials ({method})"
     if others:
-        baseline = min(others, key=lambda entry: entry[2]["mae"])
-        text += f"; best baseline, {baseline[1]}: {number(baseline[2]['mae'])} {unit}"
+        name, best = min(others, key=_mae)
+        text += f"; best baseline, {name}: {number(best['mae'])} {unit}"
     return text
+
+
+def _mae(entry: tuple[str, Mapping[str, Any]]) -> float:
+    return float(entry[1]["mae"])
 
 
 def fact_table(facts: Sequence[Fact], caption: str = "") -> html.Div:

@@ -47,8 +47,8 @@ def formula(text: str) -> str:
 
 
 def side_name(text: str, uid: str) -> str:
-    """A side as people call it: the formula, with the plane of a surface."""
-    plane = uid[uid.index("(") :] if uid.endswith(")") and "(" in uid else ""
+    """A side as people call it: the formula, with the plane (and termination) of a surface."""
+    plane = uid[uid.index("(") :] if "(" in uid else ""
     return f"{formula(text)}{plane}"
 
 

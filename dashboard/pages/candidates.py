@@ -33,7 +33,7 @@ from schema.errors import StackscreenError
 
 SORT = "sort"
 X, Y = "binding_energy", "gap"
-_GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+_GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
 
 
 def read_address(search: str | None) -> tuple[Criteria, Order]:

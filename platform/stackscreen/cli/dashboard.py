@@ -19,13 +19,16 @@ def dashboard(
         str, typer.Option("--host", help="address to listen on; the setting dashboard.host if left out")
     ] = "",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="port to listen on; the setting dashboard.port if left out")
-    ] = 0,
+        int | None, typer.Option("--port", min=0, max=65535, help="port [default: dashboard.port]; 0 = any free one")
+    ] = None,
 ) -> None:
     """Serve the dashboard until Ctrl-C. Changes nothing in the database, and starts no service."""
     settings = get_settings()
     chosen = settings.dashboard.model_copy(
-        update={"host": host or settings.dashboard.host, "port": port or settings.dashboard.port}
+        update={
+            "host": host or settings.dashboard.host,
+            "port": settings.dashboard.port if port is None else port,
+        }
     )
     serve(settings.model_copy(update={"dashboard": chosen}))
 

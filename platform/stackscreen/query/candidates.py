@@ -178,13 +178,13 @@ def page(
 
 
 def row_values(row: Row[Any]) -> dict[str, Any]:
-    """A row of `listing` as plain values: numbers rounded to the seven digits that single precision holds."""
+    """A row of `listing` as plain values."""
     mapping = row._mapping
     return {name: _plain(mapping[name]) for name in COLUMNS}
 
 
 def _plain(value: Any) -> Any:
-    return float(f"{value:.7g}") if isinstance(value, float) else getattr(value, "value", value)
+    return getattr(value, "value", value)
 
 
 def _token(order: Order, row: Row[Any]) -> str:

@@ -13,8 +13,9 @@ from schema import Candidate, ScreeningMember
 from stackscreen.query.criteria import Condition, Criteria, Operator
 from stackscreen.query.fields import FIELDS
 
-# A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface: Au-1f0c22ab(111).
-_NAME = ScreeningMember.formula + func.coalesce(func.substring(ScreeningMember.uid, r"\([^()]*\)$"), "")
+# A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface: Au-1f0c22ab(111),
+# and the number of its termination where there are several.
+_NAME = ScreeningMember.formula + func.coalesce(func.substring(ScreeningMember.uid, r"\([^()]*\)[-0-9]*$"), "")
 _SEARCHED = _NAME + " " + ScreeningMember.uid
 _ELEMENTS = type_coerce(ScreeningMember.elements, ARRAY(Text))
 

@@ -49,14 +49,14 @@ def _rows(connection: Connection, statement: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _by(connection: Connection, statement: Any) -> dict[Any, int]:
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def _counts(connection: Connection) -> dict[str, int]:
     living = Material.withdrawn_at.is_(None)
-    kinds = dict(
-        connection.execute(select(Material.kind, func.count()).where(living).group_by(Material.kind)).tuples().all()
-    )
-    states = dict(
-        connection.execute(select(SourceRecord.state, func.count()).group_by(SourceRecord.state)).tuples().all()
-    )
+    kinds = _by(connection, select(Material.kind, func.count()).where(living).group_by(Material.kind))
+    states = _by(connection, select(SourceRecord.state, func.count()).group_by(SourceRecord.state))
     return {
         "monolayers": kinds.get(MaterialKind.MONOLAYER, 0),
         "bulk phases": kinds.get(MaterialKind.BULK, 0),
