@@ -109,7 +109,7 @@ def list_set_aside(
     if rule is not None:
         aside, doubted = aside.where(SourceRecord.rule == rule), doubted.where(RecordFlag.rule == rule)
     with engine.connect() as connection:
-        found = [SetAside(*row) for row in connection.execute(aside)]
+        found = [SetAside(*row[:3], str(row.rule), str(row.reason)) for row in connection.execute(aside)]
         found += [SetAside(*row) for row in connection.execute(doubted)]
     return found[:limit]
 
