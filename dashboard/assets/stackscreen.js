@@ -12,6 +12,12 @@
     return text.replace(/[0-9]/g, (digit) => subscripts[Number(digit)]) + plane;
   }
 
+  // Phases of one formula differ in their uid alone: its first digits tell 2H from 1T in a list.
+  function phase(uid) {
+    const found = /-([0-9a-f]{8})/.exec(uid);
+    return found ? h("span", { className: "phase" }, " " + found[1].slice(0, 4)) : null;
+  }
+
   function digits(value, count) {
     // A minus sign in front of a zero says nothing.
     const shown = value.toFixed(count);
@@ -34,8 +40,9 @@
     if (!props.data) { return h("span", { className: "loading" }, "…"); }
     const row = props.data;
     const href = "/pair/" + encodeURIComponent(row.bottom_uid) + "/" + encodeURIComponent(row.top_uid);
-    const name = formula(row.bottom_formula, row.bottom_uid) + " / " + formula(row.top_formula, row.top_uid);
-    return h("a", { href: href, title: row.bottom_uid + " / " + row.top_uid, className: "pair-link" }, name);
+    return h("a", { href: href, title: row.bottom_uid + " / " + row.top_uid, className: "pair-link" },
+      formula(row.bottom_formula, row.bottom_uid), phase(row.bottom_uid),
+      " / ", formula(row.top_formula, row.top_uid), phase(row.top_uid));
   };
 
   cells.AlignmentBadge = function (props) {

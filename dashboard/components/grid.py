@@ -25,7 +25,7 @@ def candidate_grid(order: Order, page_size: int) -> dag.AgGrid:
     columns: list[dict[str, Any]] = [
         {
             "headerName": "Pair (bottom / top)", "field": "pair", "cellRenderer": "PairLink", "sortable": False,
-            "pinned": "left", "width": 186,
+            "pinned": "left", "width": 214,
         },
         {
             "headerName": "Alignment", "field": "alignment", "cellRenderer": "AlignmentBadge", "width": 108,

@@ -73,6 +73,7 @@ def scatter_figure(found: Scatter, x: str, y: str) -> go.Figure:
             yaxis=axis(FIELDS[y].header),
             legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
             margin={"l": 54, "r": 12, "t": 28, "b": 42},
+            showlegend=True,
             hovermode="closest",
             clickmode="event",
             uirevision="scatter",

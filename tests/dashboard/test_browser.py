@@ -139,9 +139,9 @@ def test_from_the_list_through_a_filter_to_a_pair_and_its_file_with_a_silent_con
 
     # A pair: the stack in 3D, the bands, the numbers with their origin.
     link = driver.find_element(By.CSS_SELECTOR, ".candidate-grid .pair-link")
-    name = link.text
+    formula = link.text.split()[0]
     link.click()
-    wait.until(expected.text_to_be_present_in_element((By.TAG_NAME, "h1"), name))
+    wait.until(expected.text_to_be_present_in_element((By.TAG_NAME, "h1"), formula))
     wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#structure canvas")))
     wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#bands .main-svg")))
     page = driver.find_element(By.ID, "page").text
