@@ -175,7 +175,8 @@ def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tupl
         for name in ("vbm", "cbm", "work_function")
     }
     edges = [_edges(members, side, facing, k) for k, side in enumerate((bottom, top))]
-    aligned = anderson(*edges[0], *edges[1])
+    with np.errstate(invalid="ignore"):
+        aligned = anderson(*edges[0], *edges[1])
     kind_words = [kind.value for kind in _KINDS]
     alignment_words = [word.value for word in _ALIGNMENTS.values()]
     alignment_codes = np.full(len(table), -1)
@@ -194,8 +195,8 @@ def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tupl
         "n_atoms": ("int4", n_atoms.astype(np.int64)),
         "alignment": TextColumn(alignment_codes, alignment_words),
         "gap_anderson": ("float4", aligned.gap),
-        "valence_offset": ("float4", aligned.vbo),
-        "conduction_offset": ("float4", aligned.cbo),
+        "valence_offset": ("float4", _finite(aligned.vbo)),
+        "conduction_offset": ("float4", _finite(aligned.cbo)),
         "work_function_difference": ("float4", facing["work_function"][1] - facing["work_function"][0]),
         "hull_energy": ("float4", hull),
     }
@@ -204,6 +205,11 @@ def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tupl
         columns[name] = ("float4", values)
     columns["score"] = ("float4", candidate_score(geometric, hull, predictions["binding_energy"]))
     return columns
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values, NaN where an edge that nobody knows took part."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _edges(

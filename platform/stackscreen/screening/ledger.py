@@ -16,7 +16,7 @@ from schema import PairBlock
 from schema.vocabulary import BlockState
 from stackscreen.screening.blocks import Block
 
-MAX_ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 3
 """A block that failed this often stays failed: its error is the same for everyone."""
 
 
@@ -126,6 +126,17 @@ def give_up(connection: Connection, held: Lease, error: str) -> None:
             PairBlock.attempts == held.attempt,
         )
         .values(state=BlockState.FAILED, lease_until=None, error=error[:2000])
+    )
+
+
+def failed_blocks(connection: Connection, run_id: int) -> list[int]:
+    """Blocks whose last attempt failed and that may be tried again."""
+    return list(
+        connection.execute(
+            select(PairBlock.block).where(
+                PairBlock.run_id == run_id, PairBlock.state == BlockState.FAILED, PairBlock.attempts < MAX_ATTEMPTS
+            )
+        ).scalars()
     )
 
 

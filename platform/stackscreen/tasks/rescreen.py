@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from etl.api import dedupe
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
+from etl.api import dedupe
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app
@@ -15,8 +15,8 @@ from stackscreen.screening.runs import NothingToScreenError, collect_garbage, pl
 from stackscreen.screening.saved import update_saved_screens
 from stackscreen.screening.surfaces import ensure_surfaces
 from stackscreen.settings import get_settings
+from stackscreen.tasks import features
 from stackscreen.tasks.engine import worker_engine
-from stackscreen.tasks.features import compute_missing
 from stackscreen.tasks.screening import dispatch
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def nightly() -> None:
     engine = worker_engine()
     dedupe(engine)
     ensure_surfaces(engine)
-    compute_missing(engine)
+    _describe(engine)
     try:
         plan = plan_run(engine, get_settings().screen)
     except NothingToScreenError as error:
@@ -38,6 +38,14 @@ def nightly() -> None:
         report.delay()
     else:
         dispatch(engine, plan.run_id)
+
+
+def _describe(engine: Engine) -> None:
+    """Features and embeddings of what came in since: a night's worth, computed here rather than waited for."""
+    missing = features.plan(engine)
+    for task, ids in ((features.compute, missing.features), (features.embed, missing.embeddings)):
+        for start in range(0, len(ids), features.CHUNK):
+            task(ids[start : start + features.CHUNK])
 
 
 @app.task(name="stackscreen.rescreen.report")

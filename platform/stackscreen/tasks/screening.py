@@ -12,7 +12,7 @@ from schema import ScreeningRun
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app
-from stackscreen.screening.ledger import Progress, open_blocks, progress
+from stackscreen.screening.ledger import Progress, failed_blocks, open_blocks, progress
 from stackscreen.screening.runs import publish_if_done
 from stackscreen.screening.work import run_block
 from stackscreen.settings import get_settings
@@ -20,6 +20,8 @@ from stackscreen.tasks.engine import worker_engine
 
 RESEND_AFTER_S: Final = 30.0
 """Without any progress for so long, open blocks are sent again: a broker may have lost its memory."""
+RETRY_AFTER_S: Final = 2.0
+"""A failed block is tried again after so long: what made it fail may have passed."""
 POLL_S: Final = 0.25
 
 
@@ -45,7 +47,10 @@ def block(self: Any, run_id: int, number: int) -> None:
 def dispatch(engine: Engine, run_id: int) -> int:
     """Send every open block of a run to the workers; returns how many."""
     with engine.connect() as connection:
-        numbers = open_blocks(connection, run_id)
+        return _send(run_id, open_blocks(connection, run_id))
+
+
+def _send(run_id: int, numbers: list[int]) -> int:
     for number in numbers:
         block.apply_async((run_id, number))
     return len(numbers)
@@ -68,7 +73,7 @@ def wait(
         ScreenFailedError: a block failed at every attempt.
         NoProgressError: no block was finished for `give_up_after_s`.
     """
-    last_change = last_sent = time.monotonic()
+    last_change = last_sent = last_retry = time.monotonic()
     before = -1
     while True:
         with engine.connect() as connection:
@@ -85,6 +90,10 @@ def wait(
         clock = time.monotonic()
         if now.done != before:
             before, last_change = now.done, clock
+        if clock - last_retry > RETRY_AFTER_S:
+            with engine.connect() as connection:
+                _send(run_id, failed_blocks(connection, run_id))
+            last_retry = clock
         if clock - max(last_change, last_sent) > RESEND_AFTER_S:
             dispatch(engine, run_id)
             last_sent = clock
