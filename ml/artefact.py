@@ -99,17 +99,26 @@ class PairModel:
             registry_known: whether their registry block is filled.
             different: whether the two layers of a pair are different materials, shape (pairs,); None if none are.
         """
+        rule = self.different
+        if rule is not None and different is not None and different.any():
+            # The trees are what takes time: they see only the pairs that they decide.
+            value = np.maximum(rows[:, pair_features.COLUMN[rule.feature]].astype(float), self.baseline.floor)
+            half = np.full(len(rows), rule.half_width)
+            if not different.all():
+                same = self.predict(rows[~different], registry_known=registry_known)
+                value[~different], half[~different] = same.value, same.upper - same.value
+            return self._with_interval(value, half)
+        value = self._value(rows)
+        return self._with_interval(value, (self.known if registry_known else self.unknown).half_widths(value))
+
+    def _value(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
         if self.trees is None:
-            value = self.baseline.predict(rows)
-        else:
-            if not self._residual:
-                self._residual.append(ResidualModel(self.target, self.baseline, self.trees, self.features))
-            value = self._residual[0].predict(rows)
-        half = (self.known if registry_known else self.unknown).half_widths(value)
-        if self.different is not None and different is not None:
-            estimate = np.maximum(rows[:, pair_features.COLUMN[self.different.feature]], self.baseline.floor)
-            value = np.where(different, estimate, value)
-            half = np.where(different, self.different.half_width, half)
+            return self.baseline.predict(rows)
+        if not self._residual:
+            self._residual.append(ResidualModel(self.target, self.baseline, self.trees, self.features))
+        return self._residual[0].predict(rows)
+
+    def _with_interval(self, value: NDArray[np.float64], half: NDArray[np.float64]) -> Prediction:
         return Prediction(value, np.maximum(value - half, self.baseline.floor), value + half)
 
     def to_bytes(self) -> bytes:

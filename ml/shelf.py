@@ -59,7 +59,7 @@ def write(model: Shipped, artefacts: Path, docs: Path | None = None) -> Path:
         "metrics": model.metrics,
         "card": model.card,
     }
-    (folder / CARD_FILE).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+    (folder / CARD_FILE).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
     if docs is not None:
         docs.mkdir(parents=True, exist_ok=True)
         (docs / f"{folder.name}.md").write_text(card_markdown(content), encoding="utf-8")
