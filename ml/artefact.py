@@ -64,8 +64,8 @@ class PairModel:
         features: pair features that the trees read.
         known, unknown: intervals where the registry is known, and where it is not.
         domain: region that training covered.
-        different: what is given for two different layers, where the model has been seen to lose there; None if the
-            model itself is.
+        different: what is given for two different semiconductors, where the model has been seen to lose there; None
+            if the model itself is.
     """
 
     target: str
@@ -97,7 +97,7 @@ class PairModel:
         Args:
             rows: pair features, shape (pairs, len(ml.pair_features.NAMES)).
             registry_known: whether their registry block is filled.
-            different: whether the two layers of a pair are different materials, shape (pairs,); None if none are.
+            different: whether the two layers of a pair are different semiconductors, shape (pairs,); None if none are.
         """
         rule = self.different
         if rule is not None and different is not None and different.any():

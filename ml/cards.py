@@ -78,8 +78,8 @@ def _pair_card(content: Mapping[str, Any]) -> str:
     if card.get("different_layers"):
         rule = card["different_layers"]
         lines += [
-            f"**For two different layers the trees are not used**: `{rule['feature']}` is given as it is, with a "
-            f"half-width of {rule['half_width']:g} {quantity.unit}, because the trees were seen to lose to it there.",
+            f"**For two different semiconductors the trees are not used**: `{rule['feature']}` is given as it is, "
+            f"with a half-width of {rule['half_width']:g} {quantity.unit}: the trees were seen to lose to it there.",
             "",
         ]
     if card.get("external_checks"):

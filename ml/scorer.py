@@ -107,8 +107,11 @@ class PairScorer:
             )
             out["distance_vdw"][part] = rows[:, pair_features.COLUMN["vdw_distance"]]
             out["domain_distance"][part] = np.maximum(self.domain_distance[a[part]], self.domain_distance[b[part]])
+            # A metal makes any stack a metal, and the trees know metals: what is said of two different layers holds
+            # for semiconductors.
+            different = (a[part] != b[part]) & (rows[:, pair_features.COLUMN["gap_min"]] != 0)
             for target, model in self.models.items():
-                predicted = model.predict(rows, different=a[part] != b[part])
+                predicted = model.predict(rows, different=different)
                 out[target][part] = predicted.value
                 out[f"{target}_lower"][part] = predicted.lower
                 out[f"{target}_upper"][part] = predicted.upper

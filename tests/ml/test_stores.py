@@ -117,6 +117,11 @@ def test_pairs_are_scored_by_material_and_unknown_layers_get_no_number(filled: E
         assert np.isnan(value[3])
         # Both are mirror symmetric: which one lies below makes no difference.
         assert value[1] == pytest.approx(value[2], rel=1e-5)
+    graphene = material(filled, "C")
+    metal = scorer.score(np.array([mos2]), np.array([graphene]))
+    # One metal makes the stack a metal, and that is known better than the gap of two semiconductors.
+    assert metal["gap"][0] < 0.05
+    assert metal["gap_upper"][0] < 0.5
     assert (scored["domain_distance"][:3] < 1).all()
     assert (scored["distance_vdw"][:3] > 3).all()
 
