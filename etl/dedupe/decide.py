@@ -67,13 +67,19 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     if apart > MAX_FINGERPRINT:
         return Verdict(False, apart, {**evidence, "reason": "fingerprint"})
     height = max(one.thickness, other.thickness) + MATCHING_VACUUM
-    first, second = _slab(one, middle, height), _slab(other, middle, height)
-    if len(first) != len(second):
+    # The matcher can repeat the smaller of two cells, should noise have hidden that the larger is not primitive.
+    first, second = sorted((_slab(one, middle, height), _slab(other, middle, height)), key=len, reverse=True)
+    if len(first) % len(second):
         return Verdict(False, apart, {**evidence, "reason": "different supercells"})
     # The matcher wants its tolerance in units of the mean spacing of the atoms, vacuum included.
     spacing = (first.volume / len(first)) ** (1 / 3)
     matcher = StructureMatcher(
-        ltol=_LENGTHS, stol=MAX_RMS / spacing, angle_tol=_ANGLE, primitive_cell=False, scale=False
+        ltol=_LENGTHS,
+        stol=MAX_RMS / spacing,
+        angle_tol=_ANGLE,
+        primitive_cell=False,
+        scale=False,
+        attempt_supercell=len(first) > len(second),
     )
     rms = matcher.get_rms_dist(first, second)
     if rms is None or rms[0] * spacing > MAX_RMS:
