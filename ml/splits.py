@@ -55,6 +55,16 @@ def write_folds(path: Path, ids: Sequence[str], fold: NDArray[np.int64]) -> None
     path.write_text("\n".join(["id,fold", *lines]) + "\n", encoding="utf-8")
 
 
+def write_all(folder: Path, table: TrainingTable) -> list[Path]:
+    """Write the fold file of every split of a training table, for use outside; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for split in Split:
+        files.append(folder / f"{split.value}-v{VERSION}.csv")
+        write_folds(files[-1], table.ids, folds(table, split))
+    return files
+
+
 def read_folds(path: Path, ids: Sequence[str]) -> NDArray[np.int64]:
     """Folds of `ids` from a fold file.
 

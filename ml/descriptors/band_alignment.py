@@ -66,20 +66,6 @@ def anderson(vbm_a: ArrayLike, cbm_a: ArrayLike, vbm_b: ArrayLike, cbm_b: ArrayL
     return Anderson(kind.astype(np.int8), gap, vb - va, cb - ca)
 
 
-def face_edges(edge: ArrayLike, vacuum_step: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A band edge against the vacuum level of either face of a polar layer.
-
-    Args:
-        edge: against the mean of the two vacuum levels, eV.
-        vacuum_step: vacuum level above the top face minus the one below the bottom face, eV.
-
-    Returns:
-        The edge against the vacuum of the bottom face, and of the top face, eV.
-    """
-    mean, half = np.asarray(edge, float), 0.5 * np.asarray(vacuum_step, float)
-    return mean + half, mean - half
-
-
 def smaller_gap(gap_a: ArrayLike, gap_b: ArrayLike) -> NDArray[np.float64]:
     """The smaller of two layers' gaps, eV: the stack's gap where alignment straddles and nothing hybridises.
 

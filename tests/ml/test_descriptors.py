@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.descriptors import composition, dispersion, stacking
-from ml.descriptors.band_alignment import Alignment, anderson, face_edges, smaller_gap
+from ml.descriptors.band_alignment import Alignment, anderson, smaller_gap
 from ml.descriptors.contact import probe_heights, touching_distance
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.descriptors.structure import FACE_NAMES, face_descriptors
@@ -116,11 +116,6 @@ def test_exchanging_the_layers_keeps_the_gap_and_turns_the_offsets_round(edges: 
     assert one.gap == two.gap
     assert one.vbo == -two.vbo
     assert one.cbo == -two.cbo
-
-
-def test_an_edge_lies_deeper_under_the_higher_vacuum_level() -> None:
-    bottom, top = face_edges(-5.0, 0.8)
-    assert (float(bottom), float(top)) == (-4.6, -5.4)
 
 
 def test_one_metal_makes_the_smaller_gap_zero_even_if_the_other_is_unknown() -> None:

@@ -12,7 +12,7 @@ from ml.domain import Domain
 from ml.evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, evaluate
 from ml.features import NAMES
 from ml.models.forest import Forest
-from ml.splits import FoldFileError, Split, fold_of, folds, read_folds, write_folds
+from ml.splits import FoldFileError, Split, fold_of, folds, read_folds, write_all
 from ml.uncertainty import Conformal
 from schema.quantities import BINDING_ENERGY, GAP, INTERLAYER_DISTANCE
 
@@ -80,8 +80,7 @@ def test_a_fold_follows_from_the_name_alone() -> None:
 
 def test_fold_files_are_read_back_and_checked(tmp_path) -> None:
     table = made_up()
-    path = tmp_path / "folds.csv"
-    write_folds(path, table.ids, folds(table, Split.FAMILY))
+    path = next(file for file in write_all(tmp_path / "folds", table) if "family" in file.name)
     np.testing.assert_array_equal(read_folds(path, table.ids), folds(table, Split.FAMILY))
     with pytest.raises(FoldFileError, match="no fold for 1 rows"):
         read_folds(path, ["stranger"])

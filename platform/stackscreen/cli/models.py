@@ -137,9 +137,7 @@ def features() -> None:
 
 def train(
     encoder: Annotated[bool, typer.Option("--encoder/--no-encoder", help="train the slab encoder as well")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="also write artefacts and cards to this folder, instead of only registering")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="also write artefacts, cards and fold files to this folder")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="predict with the new models from now on")] = True,
 ) -> None:
     """Train the models on the homobilayers of the database, and register them.
@@ -150,7 +148,7 @@ def train(
     from ml import registry, shelf
 
     with _engine(get_settings()) as engine:
-        models = _train_pairs(engine)
+        models = _train_pairs(engine, out)
         if encoder:
             models.append(_train_encoder(engine))
         with engine.begin() as connection:
@@ -162,8 +160,8 @@ def train(
                 step(f"  wrote {shelf.write(model, out / 'artefacts', out / 'models')}")
 
 
-def _train_pairs(engine: Engine) -> list[Shipped]:
-    from ml import shelf, training
+def _train_pairs(engine: Engine, out: Path | None) -> list[Shipped]:
+    from ml import shelf, splits, training
     from ml.bilayer_store import load_training_set
 
     with _progress() as bars:
@@ -178,6 +176,8 @@ def _train_pairs(engine: Engine) -> list[Shipped]:
         )
     for reason, count in sorted(data.table.left_out.items()):
         step(f"  left out {count}: {reason}")
+    if out is not None:
+        splits.write_all(out / "folds", data.table)
     return [shelf.as_shipped(one) for one in trained]
 
 
