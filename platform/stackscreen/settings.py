@@ -117,7 +117,7 @@ class ScreenSettings(_Group):
     max_atoms: int = Field(200, ge=2, description="atoms in the common supercell")
     block_pairs: int = Field(2_000_000, ge=1, description="pairs aimed at in one block of work")
     lease_s: Annotated[int, Unit("s")] = Field(
-        600, ge=1, description="how long a worker may hold a block before another takes it over"
+        60, ge=1, description="silence after which a block of a worker is given to another; working ones renew it"
     )
     candidate_max_strain: Annotated[float, Unit("1")] = Field(
         0.02, gt=0, le=0.2, description="total misfit up to which a matched pair is a candidate"

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
-from stackscreen.screening import ledger
-from stackscreen.screening.runs import collect_garbage, publish_if_done
 
 from schema import PairBlock, ScreeningRun
 from schema.vocabulary import BlockState, RunState
+from stackscreen.screening import ledger
+from stackscreen.screening.runs import collect_garbage, publish_if_done
 
 pytestmark = pytest.mark.services
 
@@ -100,6 +100,19 @@ def test_a_block_of_a_silent_worker_is_given_on_and_the_late_result_is_refused(e
     assert (now.done, now.candidates) == (1, 3)
 
 
+def test_a_worker_that_still_works_keeps_its_block(engine: Engine) -> None:
+    run_id = _run(engine)
+    held = _lease(engine, run_id, "slow", seconds=1)
+    with engine.begin() as connection:
+        assert ledger.renew(connection, held, 600)
+        left = connection.execute(select(PairBlock.lease_until - func.now()).where(PairBlock.block == 0)).scalar_one()
+    assert left.total_seconds() > 500
+    newer = _lease(engine, run_id, "slow")
+    with engine.begin() as connection:
+        assert not ledger.renew(connection, held, 600)
+        assert ledger.renew(connection, newer, 600)
+
+
 def test_a_done_block_is_never_leased_again(engine: Engine) -> None:
     run_id = _run(engine)
     _complete(engine, _lease(engine, run_id, "one"))
@@ -145,7 +158,7 @@ def test_a_failed_block_can_be_tried_again(engine: Engine) -> None:
     run_id = _run(engine, 1)
     with engine.begin() as connection:
         ledger.give_up(connection, ledger.lease(connection, run_id, 0, "w", 60, 1), "connection lost")
-        assert ledger.open_blocks(connection, run_id) == [0]
+        assert ledger.open_blocks(connection, run_id) == ledger.abandoned_blocks(connection, run_id) == [0]
     held = _lease(engine, run_id, "w2")
     assert _complete(engine, held)
     with engine.connect() as connection:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from ml.scorer import PairScorer
 from numpy.typing import NDArray
 
 from ml.descriptors.band_alignment import Alignment, anderson
+from ml.scorer import PairScorer
 from schema.vocabulary import AlignmentType, InterfaceKind
 from stackscreen.pairs import PairLimits, ShapeTable, match_row
 from stackscreen.pairs.solution import principal_strains, von_mises_strain

@@ -86,6 +86,21 @@ def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: 
     return Lease(run_id, block, taken.attempts, area)
 
 
+def renew(connection: Connection, held: Lease, seconds: int) -> bool:
+    """Lengthen a lease while its work goes on; False if another has taken the block."""
+    changed = connection.execute(
+        update(PairBlock)
+        .where(
+            PairBlock.run_id == held.run_id,
+            PairBlock.block == held.block,
+            PairBlock.state == BlockState.LEASED,
+            PairBlock.attempts == held.attempt,
+        )
+        .values(lease_until=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds))
+    )
+    return changed.rowcount == 1
+
+
 def complete(
     connection: Connection, held: Lease, *, n_matched: int, n_candidates: int, seconds: float, digest: bytes
 ) -> bool:
@@ -129,12 +144,16 @@ def give_up(connection: Connection, held: Lease, error: str) -> None:
     )
 
 
-def failed_blocks(connection: Connection, run_id: int) -> list[int]:
-    """Blocks whose last attempt failed and that may be tried again."""
+def abandoned_blocks(connection: Connection, run_id: int) -> list[int]:
+    """Blocks whose last attempt failed and that may be tried again, or whose worker went silent."""
     return list(
         connection.execute(
             select(PairBlock.block).where(
-                PairBlock.run_id == run_id, PairBlock.state == BlockState.FAILED, PairBlock.attempts < MAX_ATTEMPTS
+                PairBlock.run_id == run_id,
+                or_(
+                    (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
+                    (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_until < func.now()),
+                ),
             )
         ).scalars()
     )

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import orjson
-from ml.scorer import served_versions
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
+from ml.scorer import served_versions
 from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun, ScreeningRunModel
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState

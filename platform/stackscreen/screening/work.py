@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from ml.scorer import PairScorer
 from sqlalchemy import Connection, Engine, select
 
+from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.pairs import PairLimits
@@ -57,7 +60,8 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
         return False
     started = time.perf_counter()
     try:
-        result = compute_block(_context(engine, run_id), held.area)
+        with _heartbeat(engine, held, lease_s):
+            result = compute_block(_context(engine, run_id), held.area)
         with engine.begin() as connection:
             _write(connection, held, result, time.perf_counter() - started)
     except LeaseLostError:
@@ -69,6 +73,27 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
         raise
     publish_if_done(engine, run_id)
     return True
+
+
+@contextmanager
+def _heartbeat(engine: Engine, held: ledger.Lease, lease_s: int) -> Iterator[None]:
+    """Renew the lease while the block is computed, so that it can be short: a dead worker is then soon replaced."""
+    finished = threading.Event()
+
+    def beat() -> None:
+        while not finished.wait(lease_s / 3):
+            with engine.begin() as connection:
+                if not ledger.renew(connection, held, lease_s):
+                    return
+
+    # A daemon: a beat that fails because the database is gone must not keep a dying worker alive.
+    thread = threading.Thread(target=beat, name=f"lease of block {held.block}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
 
 
 def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seconds: float) -> None:

@@ -12,7 +12,7 @@ from schema import ScreeningRun
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app
-from stackscreen.screening.ledger import Progress, failed_blocks, open_blocks, progress
+from stackscreen.screening.ledger import Progress, abandoned_blocks, open_blocks, progress
 from stackscreen.screening.runs import publish_if_done
 from stackscreen.screening.work import run_block
 from stackscreen.settings import get_settings
@@ -21,7 +21,7 @@ from stackscreen.tasks.engine import worker_engine
 RESEND_AFTER_S: Final = 30.0
 """Without any progress for so long, open blocks are sent again: a broker may have lost its memory."""
 RETRY_AFTER_S: Final = 2.0
-"""A failed block is tried again after so long: what made it fail may have passed."""
+"""How often failed blocks, and those whose worker went silent, are sent again."""
 POLL_S: Final = 0.25
 
 
@@ -92,7 +92,7 @@ def wait(
             before, last_change = now.done, clock
         if clock - last_retry > RETRY_AFTER_S:
             with engine.connect() as connection:
-                _send(run_id, failed_blocks(connection, run_id))
+                _send(run_id, abandoned_blocks(connection, run_id))
             last_retry = clock
         if clock - max(last_change, last_sent) > RESEND_AFTER_S:
             dispatch(engine, run_id)
