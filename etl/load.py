@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
-from pymatgen.core import Composition
 from sqlalchemy import Connection, Engine, select, update
 
 from etl.batch import Counts, Decider, Decision, Held, Read, prepare, subject_of
 from etl.canonical import Canonical
 from etl.copying import copy_rows, driver_cursor, reserve_ids
+from etl.formula import formulas
 from etl.records import RawFailure, Record, Stack
 from schema.properties import Property
 from schema.provenance import ImportRun, SourceRecord
@@ -38,7 +38,6 @@ class Loader:
         self._source_id = source_id
         self._run_id = run_id
         self._decider = Decider()
-        self._formulas: dict[bytes, tuple[str, str]] = {}
         with engine.connect() as connection:
             self._properties: dict[str, int] = {
                 row.key: row.id for row in connection.execute(select(Property.key, Property.id))
@@ -185,7 +184,7 @@ class Loader:
         )  # fmt: skip
 
     def _structure(self, identity: int, record_id: int, structure: Canonical) -> tuple[Any, ...]:
-        formula, anonymous = self._formula(structure)
+        formula, anonymous = formulas(structure.numbers.tolist())
         return (
             identity,
             record_id,
@@ -199,19 +198,6 @@ class Loader:
             structure.vacuum,
             structure.digest,
         )
-
-    def _formula(self, structure: Canonical) -> tuple[str, str]:
-        """Reduced and anonymous formula; remembered, for a database repeats its compositions."""
-        key = bytes(sorted(structure.numbers.tolist()))
-        if key not in self._formulas:
-            from ase.data import chemical_symbols
-
-            counted: dict[str, int] = {}
-            for number in structure.numbers.tolist():
-                counted[chemical_symbols[number]] = counted.get(chemical_symbols[number], 0) + 1
-            composition = Composition(counted)
-            self._formulas[key] = (composition.reduced_formula, composition.anonymized_formula)
-        return self._formulas[key]
 
 
 _RECORD = (

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
-from ase.data import chemical_symbols
-from pymatgen.core import Composition
 from sqlalchemy import ColumnElement, Connection, exists, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -16,6 +13,7 @@ from etl.dedupe.fingerprint import distance
 from etl.dedupe.layers import Layer
 from etl.dedupe.store import layers_of_materials
 from etl.errors import RecordError
+from etl.formula import formulas
 from etl.source import Source, get_source, source_names
 from schema.interfaces import Interface
 from schema.materials import BulkPhase, Material
@@ -187,7 +185,7 @@ def _layer_of(reader: Source, payload: dict[str, Any], known: _KnownLayers) -> i
         return None
     if slab is None:
         return None
-    formula = Composition(Counter(chemical_symbols[z] for z in slab.numbers.tolist())).reduced_formula
+    formula, _ = formulas(slab.numbers.tolist())
     film = Layer(0, 0, (0, "", ""), formula, slab.numbers, slab.positions, slab.cell, 2, None)
     ranked = sorted(
         (distance(film.fingerprint_at(film.size_per_atom), layer.fingerprint_at(film.size_per_atom)), identity)
