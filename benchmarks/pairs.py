@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from pymatgen.analysis.interfaces.zsl import ZSLGenerator
-from stackscreen.pairs import PairLimits, ShapeTable, match_row
 
 from benchmarks.hardware import describe
 from schema.plane_lattice import PlaneLattice
+from stackscreen.pairs import PairLimits, ShapeTable, match_row
 
 
 def _lattices(path: Path) -> tuple[list[np.ndarray], np.ndarray]:

@@ -14,8 +14,8 @@ def formulas(numbers: Iterable[int]) -> tuple[str, str]:
     """Reduced and anonymous formula of a list of atoms.
 
     Metals come first, and within metals and non-metals the less electronegative (Pauling, in steps of 0.1: sulphur and
-    selenium are then equal, and alphabetical). pymatgen's order alone puts tellurium, less electronegative than molybdenum,
-    before it.
+    selenium are then equal, and alphabetical). pymatgen's order alone puts tellurium before molybdenum, which is more
+    electronegative.
 
     Args:
         numbers: atomic numbers, any order.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from stackscreen.services import lifecycle
 from stackscreen.services.layout import is_ours, layout_of
 from stackscreen.settings import Settings, load_settings

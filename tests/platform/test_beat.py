@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+
 from stackscreen.beat import JsonScheduler
 from stackscreen.celery_app import configuration
 from stackscreen.settings import load_settings

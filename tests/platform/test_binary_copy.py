@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
+
 from stackscreen.screening.binary_copy import TextColumn, copy_columns
 
 pytestmark = pytest.mark.services

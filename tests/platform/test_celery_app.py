@@ -11,6 +11,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import EncodeError
 from platform_helpers import wait_for
+
 from stackscreen.celery_app import NIGHTLY_RESCREENING, configuration
 from stackscreen.services import broker_url, lifecycle
 from stackscreen.services.redis_server import client_of

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from stackscreen.cli.dashboard import PortInUseError
 from stackscreen.cli.up import check_port
 from stackscreen.settings import Settings

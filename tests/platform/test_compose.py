@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+
 from stackscreen.cli import app
 from stackscreen.settings import load_settings
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.analysis.interfaces.zsl import ZSLGenerator
+
 from schema.errors import StackscreenError
 from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import NoCoincidenceError, PairLimits, ShapeTable, match_row, solve_pair

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_rows import screened_engine  # noqa: F401 - a fixture
 from sqlalchemy import Connection, Engine, text
+
+from schema.engine import make_engine
 from stackscreen.query import candidates, detail
 from stackscreen.query.candidates import NoPublishedRunError, Order, Run, published_run
 from stackscreen.query.conditions import where
@@ -19,8 +21,6 @@ from stackscreen.query.export import header, pair_csv, rows_csv
 from stackscreen.query.fields import FIELDS, FieldKind
 from stackscreen.query.overview import overview
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
-
-from schema.engine import make_engine
 
 names = st.text(st.characters(codec="utf-8", exclude_characters=",\x00", exclude_categories=["Z", "C"]), min_size=1)
 elements = st.sampled_from(["H", "C", "S", "Mo", "Se", "W", "Au"])
@@ -143,6 +143,11 @@ def test_a_limit_equal_to_a_stored_value_includes_it(connection: Connection, run
     for end in ("min", "max"):
         found = _rows(connection, run, f"strain.{end}={row['strain']!r}")
         assert row in found
+
+
+def test_a_formula_is_found_however_its_elements_are_ordered(connection: Connection, run: Run) -> None:
+    for written in ("layers.either=MoS2", "text.has=MoS2"):
+        assert _rows(connection, run, written.replace("MoS2", "S2Mo")) == _rows(connection, run, written) != []
 
 
 def test_search_text_is_never_a_pattern(connection: Connection, run: Run) -> None:

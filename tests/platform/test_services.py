@@ -10,6 +10,7 @@ import psutil
 import psycopg
 import pytest
 from platform_helpers import wait_for
+
 from stackscreen.services import ServiceError, broker_url, database_url, ensure_started, libpq_url, lifecycle, postgres
 from stackscreen.services.layout import SOCKET_PATH_LIMIT, layout_of
 from stackscreen.services.redis_server import client_of

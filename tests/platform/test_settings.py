@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stackscreen.settings import BROKER_SCHEMES, load_settings
 from stackscreen.settings_errors import SettingsError
 from stackscreen.settings_report import masked, report

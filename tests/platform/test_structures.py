@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 from pymatgen.io.vasp import Poscar
-from stackscreen.structures import VACUUM, StackError, StrainSharing, build_stack
 
 from ml.descriptors.slab import Slab
+from stackscreen.structures import VACUUM, StackError, StrainSharing, build_stack
 
 HEXAGONAL = np.array([[1.0, 0.0], [-0.5, np.sqrt(3) / 2]])
 PLACE = {"distance": 3.3, "distance_origin": "test"}

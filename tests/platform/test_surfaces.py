@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
-from stackscreen.screening.surfaces import SLAB_THICKNESS, _to_row, low_index_slabs
 
 from schema.plane_lattice import PlaneLattice
+from stackscreen.screening.surfaces import SLAB_THICKNESS, _to_row, low_index_slabs
 
 
 def _faces(crystal: Structure) -> dict[tuple[int, ...], list[dict]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, text, update
 
 from schema import PairBlock
 from schema.vocabulary import BlockState
@@ -86,16 +86,21 @@ def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: 
     return Lease(run_id, block, taken.attempts, area)
 
 
+def _newest(held: Lease) -> tuple[ColumnElement[bool], ...]:
+    """That a lease is still the newest one of its block: the fence around every write of its holder."""
+    return (
+        PairBlock.run_id == held.run_id,
+        PairBlock.block == held.block,
+        PairBlock.state == BlockState.LEASED,
+        PairBlock.attempts == held.attempt,
+    )
+
+
 def renew(connection: Connection, held: Lease, seconds: int) -> bool:
     """Lengthen a lease while its work goes on; False if another has taken the block."""
     changed = connection.execute(
         update(PairBlock)
-        .where(
-            PairBlock.run_id == held.run_id,
-            PairBlock.block == held.block,
-            PairBlock.state == BlockState.LEASED,
-            PairBlock.attempts == held.attempt,
-        )
+        .where(*_newest(held))
         .values(lease_until=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds))
     )
     return changed.rowcount == 1
@@ -111,12 +116,7 @@ def complete(
     """
     changed = connection.execute(
         update(PairBlock)
-        .where(
-            PairBlock.run_id == held.run_id,
-            PairBlock.block == held.block,
-            PairBlock.state == BlockState.LEASED,
-            PairBlock.attempts == held.attempt,
-        )
+        .where(*_newest(held))
         .values(
             state=BlockState.DONE,
             lease_until=None,
@@ -133,14 +133,7 @@ def complete(
 def give_up(connection: Connection, held: Lease, error: str) -> None:
     """Write down why an attempt failed, and let another try."""
     connection.execute(
-        update(PairBlock)
-        .where(
-            PairBlock.run_id == held.run_id,
-            PairBlock.block == held.block,
-            PairBlock.state == BlockState.LEASED,
-            PairBlock.attempts == held.attempt,
-        )
-        .values(state=BlockState.FAILED, lease_until=None, error=error[:2000])
+        update(PairBlock).where(*_newest(held)).values(state=BlockState.FAILED, lease_until=None, error=error[:2000])
     )
 
 
