@@ -10,15 +10,15 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 from sqlalchemy import Connection, Engine
+
+from dashboard.pages.candidates import read_address
+from schema.errors import StackscreenError
 from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, count, page, published_run
 from stackscreen.query.criteria import CriteriaError
 from stackscreen.query.detail import Pair, UnknownPairError, pair, stack_of
 from stackscreen.query.export import pair_csv, rows_csv
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
 from stackscreen.structures import Stack
-
-from dashboard.pages.candidates import read_address
-from schema.errors import StackscreenError
 
 _STATUS: dict[type[StackscreenError], int] = {
     CriteriaError: 400,

@@ -9,14 +9,14 @@ from urllib.parse import unquote
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html
 from sqlalchemy import Engine
-from stackscreen.query.reading import reading_engine
-from stackscreen.settings import Settings
 
 from dashboard import api
 from dashboard.components.notices import error_notice, notice
 from dashboard.components.words import FONT, aria
 from dashboard.pages import candidates, data, pair
 from schema.errors import StackscreenError
+from stackscreen.query.reading import reading_engine
+from stackscreen.settings import Settings
 
 _PAIR = re.compile(r"/pair/([^/]+)/([^/]+)/?")
 _INDEX = """<!DOCTYPE html>

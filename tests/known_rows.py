@@ -17,7 +17,6 @@ import pytest
 from ase.data import atomic_numbers
 from sqlalchemy import Engine, make_url, select, text
 from sqlalchemy.orm import Session
-from stackscreen.pairs import PairLimits, ShapeTable, match_row
 
 from ml.descriptors.band_alignment import anderson
 from schema import (
@@ -44,6 +43,7 @@ from schema import (
 from schema.engine import make_engine
 from schema.migrate import upgrade
 from schema.plane_lattice import PlaneLattice
+from stackscreen.pairs import PairLimits, ShapeTable, match_row
 
 H2, T1, FLAT = "2H", "1T", "flat"
 # formula, symbols, stacking, a (Å), height of the outer atoms (Å), VBM and CBM against vacuum (eV; metals: equal)

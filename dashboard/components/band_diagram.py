@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import plotly.graph_objects as go
-from stackscreen.query.detail import Side
 
 from dashboard.components.scatter import axis, base_layout
 from dashboard.components.words import BOTTOM_COLOUR, TOP_COLOUR, side_name
+from stackscreen.query.detail import Side
 
 _HALF = 0.36
 _REACH = 1.3
@@ -25,10 +25,15 @@ def band_figure(bottom: Side, top: Side) -> go.Figure | None:
         return None
     floor, ceiling = min(known) - _REACH, max(known) + _REACH
     figure = go.Figure(layout=_layout(sides, floor, ceiling))
-    for x, _, colour in sides:
+    for x, side, colour in sides:
         pair = edges[x]
         if pair is None:
-            figure.add_annotation(x=x, y=(floor + ceiling) / 2, text="edges not known", showarrow=False)
+            figure.add_annotation(
+                x=x,
+                y=(floor + ceiling) / 2,
+                text="work function not known" if side.is_surface else "edges not known",
+                showarrow=False,
+            )
             continue
         vbm, cbm = pair
         _band(figure, x, floor, vbm, colour, 0.45)
@@ -82,9 +87,9 @@ def _edges(side: Side) -> tuple[float, float] | None:
     """Valence and conduction edge; a metal whose edges nobody gives has both at its Fermi level."""
     if side.vbm is not None and side.cbm is not None:
         return side.vbm, side.cbm
-    if side.gap == 0 and side.work_function is not None:
-        return -side.work_function, -side.work_function
-    return None
+    given = (fact.value for fact in side.facts if fact.key == "work_function" and isinstance(fact.value, float))
+    fermi = side.work_function if side.work_function is not None else next(given, None)
+    return None if side.gap != 0 or fermi is None else (-fermi, -fermi)
 
 
 def _signed(energy: float) -> str:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import dash_mantine_components as dmc
 from dash import html
-from stackscreen.query.criteria import Criteria, condition
-from stackscreen.query.fields import FIELDS, FieldKind
 
 from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, aria
+from stackscreen.query.criteria import Criteria, condition
+from stackscreen.query.fields import FIELDS, FieldKind
 
 CONTROL: Final = "filter"
 """The `type` of the controls' ids; `key` is that of the condition, e.g. gap.min."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import dash_ag_grid as dag
-from stackscreen.query.candidates import Order
-from stackscreen.query.fields import FIELDS
 
 from dashboard.components.words import DIGITS
+from stackscreen.query.candidates import Order
+from stackscreen.query.fields import FIELDS
 
 GRID: Final = "candidates"
 MODELLED: Final = frozenset({"gap", "binding_energy", "distance"})
@@ -62,10 +62,11 @@ def _number_column(key: str, order: Order) -> dict[str, Any]:
     factor = 100 if field.per_cent else 1
     modelled = key in MODELLED
     look = " is-model" if modelled else ""
+    origin = " (model, or the baseline that it did not beat, with 90 % interval)" if modelled else ""
     column = {
         "headerName": field.header,
         "field": key,
-        "headerTooltip": f"{field.meaning}" + (" (model prediction with 90 % interval)" if modelled else ""),
+        "headerTooltip": f"{field.meaning}{origin}",
         "width": _WIDTHS.get(key, 102),
         "cellClass": f"ag-right-aligned-cell{look}",
         "headerClass": f"ag-right-aligned-header{look}",

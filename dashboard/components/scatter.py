@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import plotly.graph_objects as go
-from stackscreen.query.candidates import Histogram, Scatter
-from stackscreen.query.fields import FIELDS
 
 from dashboard.components.words import ALIGNMENT_COLOURS, ALIGNMENT_NAMES, FONT, pair_path, side_name
+from stackscreen.query.candidates import Histogram, Scatter
+from stackscreen.query.fields import FIELDS
 
 _GRID_LINE = "#e8ebef"
 _TEXT = "#374151"

@@ -20,7 +20,7 @@ _BALL = 0.42
 _STICK = 0.11
 """Å, radius of a bond."""
 _BOND = 1.18
-_NEAREST = 1.25
+_NEXT = 1.25
 """Atoms of one side are drawn as bonded when nearer than the first times the sum of their covalent radii, and than the
 second times the way to the nearest neighbour: the metals inside a dichalcogenide are not bonded to each other."""
 _WANTED_WIDTH = 16.0
@@ -104,7 +104,8 @@ def structure_figure(structure: Structure) -> go.Figure:
                 showlegend=True, flatshading=False,
             )
         )  # fmt: skip
-    traces += _sticks(positions, symbols, sides, radii)
+    nearest = np.tile(_nearest(structure), repeats[0] * repeats[1])
+    traces += _sticks(positions, symbols, sides, radii, nearest)
     traces += [_cell_lines(structure), _labels(positions, symbols, sides)]
     buttons = [
         {"label": label, "method": "relayout", "args": [{"scene.camera": camera}]}
@@ -178,15 +179,28 @@ def _atoms(structure: Structure, repeats: tuple[int, int]) -> tuple[NDArray[np.f
     return np.vstack([base + shift for shift in shifts]), symbols, sides
 
 
-def _sticks(positions: NDArray[np.float64], symbols: Any, sides: Any, radii: NDArray[np.float64]) -> list[go.Mesh3d]:
+def _nearest(structure: Structure) -> NDArray[np.float64]:
+    """Way from each atom of the cell to its nearest neighbour on the same side, Å, in the periodic stack."""
+    a, b = structure.lattice.matrix[:2]
+    base, side = structure.cart_coords, np.array(structure.site_properties["side"])
+    ways = [
+        np.linalg.norm(base[:, None, :] - (base + i * a + j * b)[None, :, :], axis=2)
+        for i, j in product((-1, 0, 1), repeat=2)
+    ]
+    way = np.min([np.where(one > 0.1, one, np.inf) for one in ways], axis=0)
+    return np.asarray(np.where(side[:, None] == side[None, :], way, np.inf).min(axis=1))
+
+
+def _sticks(
+    positions: NDArray[np.float64], symbols: Any, sides: Any, radii: NDArray[np.float64], nearest: NDArray[np.float64]
+) -> list[go.Mesh3d]:
     """Half of each bond in the colour of its atom."""
     gap = positions[:, None, :] - positions[None, :, :]
     distance = np.linalg.norm(gap, axis=2)
     bonded = (distance < _BOND * (radii[:, None] + radii[None, :])) & (distance > 0.1)
     # Two faces are held together by dispersion, not by sticks.
     bonded &= sides[:, None] == sides[None, :]
-    nearest = np.where(distance > 0.1, distance, np.inf).min(axis=1)
-    bonded &= distance < _NEAREST * np.maximum(nearest[:, None], nearest[None, :])
+    bonded &= distance < _NEXT * np.maximum(nearest[:, None], nearest[None, :])
     tube, faces = _tube(8)
     halves: dict[str, list[NDArray[np.float64]]] = {}
     for i, j in np.argwhere(bonded):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dash import html
-from stackscreen.query.detail import Fact, Model
-from stackscreen.query.fields import FIELDS
 
 from dashboard.components.words import column, number
+from stackscreen.query.detail import Fact, Model
+from stackscreen.query.fields import FIELDS
 
 TARGETS = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
 """Column of a candidate -> key of the property that the model predicts."""
@@ -77,12 +77,7 @@ def _predicted_row(key: str, row: Mapping[str, Any], model: Model | None) -> lis
     if value is None:
         why = "not predicted: no model is served for this kind of pair"
         return [_name(key), "—", FIELDS[key].unit, "", html.Span(why, className="origin")]
-    origin: list[Any] = [html.Span("model", className="tag-model")]
-    if model is not None:
-        domain = "" if row["kind"] == model.domain else f", trained on {model.domain}s"
-        origin.append(f" {model.name} ({model.family}{domain})")
-        error = headline(model)
-        origin.append(html.Div(error, className="origin") if error else None)
+    origin = _origin(row["kind"], model)
     return [
         _name(key),
         html.Span(column(key, value), className="is-model"),
@@ -90,6 +85,19 @@ def _predicted_row(key: str, row: Mapping[str, Any], model: Model | None) -> lis
         interval(key, row),
         html.Div(origin),
     ]
+
+
+def _origin(kind: str, model: Model | None) -> list[Any]:
+    physics = model.replaced_by(kind) if model is not None else None
+    if model is None:
+        return [html.Span("model", className="tag-model"), " of the run"]
+    if physics is not None:
+        why = f"{model.name} does not beat it on this kind of pair, so it is not served there"
+        return [html.Span("baseline", className="tag-baseline"), f" {physics}", html.Div(why, className="origin")]
+    domain = "" if kind == model.domain else f", trained on {model.domain}s"
+    parts = [html.Span("model", className="tag-model"), f" {model.name} ({model.family}{domain})"]
+    error = headline(model)
+    return [*parts, html.Div(error, className="origin")] if error else parts
 
 
 def metric_rows(metrics: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -103,9 +111,10 @@ def metric_rows(metrics: Mapping[str, Any], path: tuple[str, ...] = ()) -> Itera
 
 
 def headline(model: Model) -> str:
-    """The error on materials that the model had not seen, beside the best baseline's on the same rows; "" if unknown.
+    """The error on materials that the model had not seen, beside that of the baseline it had to beat; "" if unknown.
 
-    Where a model was judged in several ways, the worst counts.
+    Where a model was judged in several ways, the worst counts. The baseline is the one that the card names, which knows
+    no more than the model does, or the best one.
     """
     unit = next((FIELDS[key].unit for key, target in TARGETS.items() if target == model.target), "")
     strict = [
@@ -120,8 +129,9 @@ def headline(model: Model) -> str:
     method, errors = (min if "baseline" in model.family else max)(ours, key=_mae)
     text = f"MAE {number(errors['mae'])} {unit} on unseen materials ({method})"
     if others:
-        name, best = min(others, key=_mae)
-        text += f"; best baseline, {name}: {number(best['mae'])} {unit}"
+        physics = [entry for entry in others if entry[0] == f"{model.card.get('physics')}, calibrated"]
+        name, best = min(physics or others, key=_mae)
+        text += f"; baseline, {name.replace('_', ' ')}: {number(best['mae'])} {unit}"
     return text
 
 

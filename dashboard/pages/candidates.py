@@ -10,6 +10,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from sqlalchemy import Engine
+
+from dashboard.components.filter_panel import CONTROL, control_values, criteria_of, filter_panel
+from dashboard.components.grid import GRID, candidate_grid
+from dashboard.components.notices import error_notice, nothing_published, starter_banner
+from dashboard.components.scatter import histogram_figure, scatter_figure
+from schema.errors import StackscreenError
 from stackscreen.query.candidates import (
     NoPublishedRunError,
     Order,
@@ -24,12 +30,6 @@ from stackscreen.query.criteria import Criteria, CriteriaError
 from stackscreen.query.detail import material_names
 from stackscreen.query.overview import holds_starter_data
 from stackscreen.query.reading import reading
-
-from dashboard.components.filter_panel import CONTROL, control_values, criteria_of, filter_panel
-from dashboard.components.grid import GRID, candidate_grid
-from dashboard.components.notices import error_notice, nothing_published, starter_banner
-from dashboard.components.scatter import histogram_figure, scatter_figure
-from schema.errors import StackscreenError
 
 SORT = "sort"
 X, Y = "binding_energy", "gap"

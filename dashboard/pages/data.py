@@ -8,13 +8,13 @@ from typing import Any
 
 from dash import html
 from sqlalchemy import Engine
-from stackscreen.query.overview import Overview, holds_starter_data, overview
-from stackscreen.query.reading import reading
 
 from dashboard.components.notices import notice, starter_banner
 from dashboard.components.tables import metric_rows, table
 from dashboard.components.words import number
 from schema.quantities import QUANTITIES
+from stackscreen.query.overview import Overview, holds_starter_data, overview
+from stackscreen.query.reading import reading
 
 
 def layout(engine: Engine) -> html.Div:
@@ -46,8 +46,8 @@ def _count(name: str, value: int) -> html.Div:
     return html.Div([html.Div(f"{value:,}", className="figure"), html.Div(name, className="muted")], className="card")
 
 
-def _section(title: str, content: Any) -> html.Section:
-    return html.Section([html.H2(title), content], className="card")
+def _section(title: str, *content: Any) -> html.Section:
+    return html.Section([html.H2(title), *content], className="card")
 
 
 def _time(value: datetime | None) -> str:
@@ -64,33 +64,46 @@ def _cells(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[list[
     ]
 
 
+_MODEL_HEAD = ("Target", "Model", "", "Split", "Method", "MAE", "Unit", "R²", "90 % interval covers")
+
+
 def _models(found: Overview) -> html.Section:
-    rows = []
-    for model in found.models:
-        unit = QUANTITIES[model["target"]].unit if model["target"] in QUANTITIES else ""
-        entries = list(metric_rows(model["metrics"])) or [("", "no metrics", {})]
-        for place, (split, method, errors) in enumerate(entries):
-            first = place == 0
-            is_model = "model" in method
-            rows.append(
-                [
-                    model["target"].replace("_", " ") if first else "",
-                    f"{model['name']} ({model['family']}), {model['domain']}" if first else "",
-                    html.Span("served" if model["served"] else "not served", className="badge badge-kind")
-                    if first
-                    else "",
-                    split or model["split"],
-                    html.Span(method, className="is-model" if is_model else ""),
-                    number(errors.get("mae")),
-                    unit,
-                    number(errors.get("r2")),
-                    f"{100 * errors['coverage']:.0f} %" if errors.get("coverage") is not None else "",
-                ]
-            )
-    if not rows:
+    if not found.models:
         return notice("No models yet", "Predictions come from trained models.", ("stackscreen train",))
-    head = ["Target", "Model", "", "Split", "Method", "MAE", "Unit", "R²", "90 % interval covers"]
-    return _section("Models beside their baselines", table(head, rows, numeric=(5, 7, 8)))
+    strict = [row for model in found.models for row in _metrics(model, strict=True)]
+    others = [row for model in found.models for row in _metrics(model, strict=False)]
+    numeric = (5, 7, 8)
+    more = html.Details(
+        [html.Summary("Easier and harder splits, and other models"), table(_MODEL_HEAD, others, numeric=numeric)]
+    )
+    title = "Models beside their baselines, on materials that they had not seen"
+    return _section(title, table(_MODEL_HEAD, strict, numeric=numeric), more if others else None)
+
+
+def _metrics(model: Mapping[str, Any], *, strict: bool) -> list[list[Any]]:
+    """Rows of one model: those of the split it was judged by if it is served, or all others."""
+    unit = QUANTITIES[model["target"]].unit if model["target"] in QUANTITIES else ""
+    entries = list(metric_rows(model["metrics"]))
+    judged = [entry for entry in entries if model["served"] and entry[0] and entry[0] in model["split"]]
+    chosen = judged if strict else [entry for entry in entries if entry not in judged]
+    rows = []
+    for place, (split, method, errors) in enumerate(sorted(chosen, key=lambda entry: (entry[0], entry[2]["mae"]))):
+        first = place == 0
+        state = "served" if model["served"] else "not served"
+        rows.append(
+            [
+                model["target"].replace("_", " ") if first else "",
+                f"{model['name']} ({model['family']}), {model['domain']}" if first else "",
+                html.Span(state, className="badge badge-kind") if first else "",
+                html.Span(split or model["split"], className="nowrap"),
+                html.Span(method.replace("_", " "), className="is-model" if method.startswith("model") else ""),
+                number(errors["mae"]),
+                html.Span(unit, className="nowrap"),
+                number(errors.get("r2"), 2),
+                f"{100 * errors['coverage']:.0f} %" if errors.get("coverage") is not None else "",
+            ]
+        )
+    return rows
 
 
 def _runs(found: Overview) -> html.Section:

@@ -6,10 +6,6 @@ from typing import Any
 
 from dash import dcc, html
 from sqlalchemy import Engine
-from stackscreen.query.candidates import published_run
-from stackscreen.query.detail import KnownInterface, Pair, Side, pair, stack_of
-from stackscreen.query.reading import reading
-from stackscreen.structures import Stack
 
 from dashboard.components.band_diagram import band_figure
 from dashboard.components.notices import error_notice, starter_banner
@@ -17,6 +13,10 @@ from dashboard.components.structure_view import structure_figure
 from dashboard.components.tables import candidate_table, citations, fact_table, interval, table
 from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name
 from schema.errors import StackscreenError
+from stackscreen.query.candidates import published_run
+from stackscreen.query.detail import KnownInterface, Pair, Side, pair, stack_of
+from stackscreen.query.reading import reading
+from stackscreen.structures import Stack
 
 _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
 
@@ -132,7 +132,7 @@ def _headline(found: Pair) -> html.Section:
     outside = row["domain_distance"] is not None and row["domain_distance"] > 1
     return html.Section(
         [
-            html.H2(["Predicted ", html.Span("model, 90 % interval", className="tag-model")]),
+            html.H2(["Predicted ", html.Span("model or baseline, 90 % interval", className="tag-model")]),
             html.Div(figures, className="figures"),
             html.P(
                 "Outside the models' applicability domain: no training material resembles these layers.",

@@ -96,6 +96,18 @@ class Model:
     card: dict[str, Any]
     served: bool
 
+    def replaced_by(self, kind: str) -> str | None:
+        """The physics that stands in for the trained model on one kind of pair, in words; None where the model speaks.
+
+        A model that did not beat its baseline is not served: the baseline is, and readers are told.
+        """
+        other = self.card.get("different_layers")
+        if kind == InterfaceKind.HETEROBILAYER and other:
+            return f"{other['feature'].replace('_', ' ')}, as it is"
+        if "baseline" in self.family:
+            return f"{self.card.get('physics', 'baseline').replace('_', ' ')}, calibrated"
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class KnownInterface:
@@ -341,20 +353,19 @@ def stack_of(connection: Connection, run: Run, row: dict[str, Any]) -> Stack:
         row: the candidate, as `pair` or `page` gives it.
 
     Raises:
-        StackError: no distance is known, or the atoms would overlap.
+        StackError: a structure has changed since the run, or the atoms would overlap.
     """
-    known = (
-        (row["distance"], "model prediction"),
-        (row["distance_vdw"], "sum of van der Waals radii, no prediction served"),
-    )
-    distance, origin = next(((value, text) for value, text in known if value is not None), (None, ""))
-    if distance is None:
-        raise StackError("No interlayer distance is known for this pair.", hint="Train a model, and screen again.")
-    on_bulk = row["kind"] == InterfaceKind.ON_BULK
     below, above = row["bottom_uid"], row["top_uid"]
+    bottom, top = slab_of(connection, run, below), slab_of(connection, run, above)
+    distance, origin = row["distance"], "prediction of the run"
+    if distance is None:
+        distance, origin = row["distance_vdw"], "sum of van der Waals radii, as no model is served"
+    if distance is None:
+        distance, origin = _radii_sum(bottom, top), "sum of van der Waals radii, an upper bound, as no model is served"
+    on_bulk = row["kind"] == InterfaceKind.ON_BULK
     return build_stack(
-        slab_of(connection, run, below),
-        slab_of(connection, run, above),
+        bottom,
+        top,
         row["n"],
         row["m"],
         distance=distance,
@@ -362,6 +373,14 @@ def stack_of(connection: Connection, run: Run, row: dict[str, Any]) -> Stack:
         sharing=StrainSharing.TOP_ONLY if on_bulk else StrainSharing.SHARED,
         label=f"{above} on {below}",
     )
+
+
+def _radii_sum(bottom: Slab, top: Slab) -> float:
+    """Sum of the van der Waals radii of the outermost facing atoms, Å (Alvarez, Dalton Trans. 42, 8617 (2013))."""
+    from ase.data.vdw_alvarez import vdw_radii
+
+    facing = (bottom.numbers[np.argmax(bottom.positions[:, 2])], top.numbers[np.argmin(top.positions[:, 2])])
+    return float(np.nansum([vdw_radii[number] for number in facing]))
 
 
 def material_names(connection: Connection, run: Run) -> list[tuple[str, str]]:

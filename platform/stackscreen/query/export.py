@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from stackscreen.query.candidates import COLUMNS, Order, listing, published_run, row_values
 from stackscreen.query.criteria import Criteria
-from stackscreen.query.detail import Pair
+from stackscreen.query.detail import Model, Pair
 from stackscreen.query.fields import FIELDS
 from stackscreen.query.reading import reading
 
@@ -48,6 +48,11 @@ def rows_csv(engine: Engine, criteria: Criteria, order: Order) -> Iterator[str]:
     return pieces()
 
 
+def _predictor(model: Model | None, kind: str) -> str:
+    physics = model.replaced_by(kind) if model else None
+    return f"baseline {physics}" if physics else f"model {model.name}" if model else "model"
+
+
 def _text(rows: Iterable[Iterable[object]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
@@ -65,7 +70,10 @@ def pair_csv(pair: Pair) -> str:
             continue
         model = models.get(targets.get(key, ""))
         ends = [pair.row.get(f"{key}_{end}") for end in ("lower", "upper")]
-        origin = f"model {model.name}" if model else "screen" if key not in targets else "model"
+        physics = model.replaced_by(pair.row["kind"]) if model else None
+        origin = (
+            "screen" if key not in targets else f"baseline {physics}" if physics else f"model {_name(model)}".strip()
+        )
         rows.append([name, key, pair.row[key], field.unit, *ends, "prediction" if key in targets else "", origin, ""])
     subjects = [(side.uid, fact) for side in (pair.bottom, pair.top) for fact in side.facts]
     subjects += [(f"{one.bottom_name} / {one.top_name}", fact) for one in pair.known for fact in one.facts]
