@@ -20,8 +20,11 @@ MAX_SIZE_RATIO = 0.05
 """Largest |ln| of the ratio of areas per atom; beyond, it is another phase."""
 MAX_FINGERPRINT = 0.2
 """Å: copies with 0.03 Å of noise stay below 0.13 Å, different structures are rarely closer than 0.5 Å."""
-MAX_RMS = 0.2
-"""Å, root mean square displacement of matched atoms, both layers scaled to one area per atom."""
+MAX_RMS = 0.15
+"""Å, root mean square displacement of matched atoms, at one area per atom; functionals differ less."""
+SUPERCELL_FINGERPRINT, SUPERCELL_RMS = 0.1, 0.045
+"""The same two limits, Å, where the cells hold different numbers of atoms. A charge-density wave moves atoms by hardly
+more than that (TiSe2: 0.044 Å, with a fingerprint of 0.11 Å), and it is another phase; a repeated cell moves none."""
 MATCHING_VACUUM = 10.0
 """Å between periodic images when slabs are compared; the same for both, so that it cannot decide."""
 PRIMITIVE_TOLERANCE = 0.1
@@ -64,7 +67,9 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     middle = math.sqrt(one.size_per_atom * other.size_per_atom)
     apart = distance(one.fingerprint_at(middle), other.fingerprint_at(middle))
     evidence: dict[str, Any] = {"fingerprint": round(apart, 4), "ln_area_ratio": round(ratio, 5)}
-    if apart > MAX_FINGERPRINT:
+    repeated = len(one.numbers) != len(other.numbers)
+    max_fingerprint, max_rms = (SUPERCELL_FINGERPRINT, SUPERCELL_RMS) if repeated else (MAX_FINGERPRINT, MAX_RMS)
+    if apart > max_fingerprint:
         return Verdict(False, apart, {**evidence, "reason": "fingerprint"})
     height = max(one.thickness, other.thickness) + MATCHING_VACUUM
     # The matcher can repeat the smaller of two cells, should noise have hidden that the larger is not primitive.
@@ -75,14 +80,14 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     spacing = (first.volume / len(first)) ** (1 / 3)
     matcher = StructureMatcher(
         ltol=_LENGTHS,
-        stol=MAX_RMS / spacing,
+        stol=max_rms / spacing,
         angle_tol=_ANGLE,
         primitive_cell=False,
         scale=False,
         attempt_supercell=len(first) > len(second),
     )
     rms = matcher.get_rms_dist(first, second)
-    if rms is None or rms[0] * spacing > MAX_RMS:
+    if rms is None or rms[0] * spacing > max_rms:
         return Verdict(False, apart, {**evidence, "reason": "no match of the atoms"})
     evidence["rms"] = round(float(rms[0]) * spacing, 4)
     if one.symmetry.chiral and other.symmetry.chiral and _mirrored(matcher, first, second):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,30 @@ def write_ase(path: Path, rows: list[tuple[Atoms, dict[str, Any]]]) -> Path:
     with connect(path, serial=True) as database:
         for atoms, keys in rows:
             database.write(atoms, key_value_pairs=keys)
+    return path
+
+
+def many_layers(path: Path, n: int) -> Path:
+    """`n` layers that differ in lattice constant: one row written by ASE, the others made of it in SQL, for speed."""
+    write_ase(path, [(dichalcogenide(), c2db_keys("layer0"))])
+    with closing(sqlite3.connect(path)) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(systems)")]
+        first = dict(zip(columns, connection.execute("SELECT * FROM systems").fetchone(), strict=True))
+        rows = []
+        for i in range(1, n):
+            layer = dichalcogenide(a=3 + i / (2 * n))
+            row = {
+                **first,
+                "id": None,
+                "unique_id": f"{i:032x}",
+                "positions": layer.positions.astype("<f8").tobytes(),
+                "cell": np.array(layer.cell).astype("<f8").tobytes(),
+                "key_value_pairs": json.dumps(c2db_keys(f"layer{i}")),
+            }
+            rows.append([row[column] for column in columns])
+        places = ",".join("?" * len(columns))
+        connection.executemany(f"INSERT INTO systems VALUES ({places})", rows)
+        connection.commit()
     return path
 
 

@@ -15,10 +15,10 @@ from small_files import (
     bidb_keys,
     bilayer,
     c2db_file,
-    c2db_keys,
     dichalcogenide,
     film_on_gold,
     graphene,
+    many_layers,
     matpedia_line,
     write_ase,
 )
@@ -308,7 +308,7 @@ def test_what_is_not_sqlite_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
 def test_a_truncated_database_is_refused_before_anything_is_read(tmp_path: Path, fraction: float) -> None:
-    path = write_ase(tmp_path / "c.db", [(dichalcogenide(a=3 + i / 100), c2db_keys(f"layer{i}")) for i in range(120)])
+    path = many_layers(tmp_path / "c.db", 300)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(ImportFileError, match="damaged or incomplete"):
