@@ -15,9 +15,10 @@ from dashboard.pages.candidates import read_address
 from schema.errors import StackscreenError
 from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, count, page, published_run
 from stackscreen.query.criteria import CriteriaError
-from stackscreen.query.detail import Pair, UnknownPairError, pair, stack_of
+from stackscreen.query.detail import Pair, UnknownPairError, pair
 from stackscreen.query.export import pair_csv, rows_csv
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
+from stackscreen.query.stacks import stack_of
 from stackscreen.structures import Stack
 
 _STATUS: dict[type[StackscreenError], int] = {

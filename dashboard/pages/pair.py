@@ -14,8 +14,9 @@ from dashboard.components.tables import candidate_table, citations, fact_table, 
 from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name
 from schema.errors import StackscreenError
 from stackscreen.query.candidates import published_run
-from stackscreen.query.detail import KnownInterface, Pair, Side, pair, stack_of
+from stackscreen.query.detail import KnownInterface, Pair, Side, pair
 from stackscreen.query.reading import reading
+from stackscreen.query.stacks import stack_of
 from stackscreen.structures import Stack
 
 _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}

@@ -21,6 +21,7 @@ from stackscreen.query.export import header, pair_csv, rows_csv
 from stackscreen.query.fields import FIELDS, FieldKind
 from stackscreen.query.overview import overview
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
+from stackscreen.query.stacks import stack_of
 
 names = st.text(st.characters(codec="utf-8", exclude_characters=",\x00", exclude_categories=["Z", "C"]), min_size=1)
 elements = st.sampled_from(["H", "C", "S", "Mo", "Se", "W", "Au"])
@@ -230,7 +231,7 @@ def test_a_pair_that_is_no_candidate_is_said_to_be_none(connection: Connection, 
 
 def test_the_stack_of_every_candidate_has_its_atoms_and_its_misfit(connection: Connection, run: Run) -> None:
     for row in _rows(connection, run, ""):
-        stack = detail.stack_of(connection, run, row)
+        stack = stack_of(connection, run, row)
         assert len(stack.structure) == row["n_atoms"]
         assert stack.solution.max_strain == pytest.approx(row["strain"], abs=1e-5)
 

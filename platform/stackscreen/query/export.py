@@ -70,10 +70,7 @@ def pair_csv(pair: Pair) -> str:
             continue
         model = models.get(targets.get(key, ""))
         ends = [pair.row.get(f"{key}_{end}") for end in ("lower", "upper")]
-        physics = model.replaced_by(pair.row["kind"]) if model else None
-        origin = (
-            "screen" if key not in targets else f"baseline {physics}" if physics else f"model {_name(model)}".strip()
-        )
+        origin = _predictor(model, pair.row["kind"]) if key in targets else "screen"
         rows.append([name, key, pair.row[key], field.unit, *ends, "prediction" if key in targets else "", origin, ""])
     subjects = [(side.uid, fact) for side in (pair.bottom, pair.top) for fact in side.facts]
     subjects += [(f"{one.bottom_name} / {one.top_name}", fact) for one in pair.known for fact in one.facts]
