@@ -20,16 +20,9 @@ from schema.vocabulary import Face, MaterialKind, Method, Subject
 
 # One functional for all layers, never mixed: PBE, which most sources give.
 _VALUES = text("""
-    SELECT m.id AS material_id, p.key, v.face, v.value
-    FROM material m
-    JOIN structure rep ON rep.id = m.structure_id
-    JOIN material_member mm ON mm.material_id = m.id
-    JOIN source_record r ON r.id = mm.source_record_id AND r.state = 'accepted'
-    JOIN source s ON s.id = r.source_id
-    JOIN property_value v ON v.source_record_id = r.id AND v.method = :method AND v.value IS NOT NULL
-    JOIN property p ON p.id = v.property_id
-    WHERE m.id = ANY(:ids)
-    ORDER BY m.id, p.key, v.face, s.precedence, (r.id <> rep.source_record_id), r.id
+    SELECT material_id, property, face, value
+    FROM analyst.material_values
+    WHERE preference = 1 AND method = :method AND value IS NOT NULL AND material_id = ANY(:ids)
 """)
 
 
@@ -81,8 +74,7 @@ def load_layers(connection: Connection, material_ids: Sequence[int]) -> dict[int
     ids = [int(number) for number in material_ids]
     properties: dict[int, dict[tuple[str, Face | None], float]] = {}
     for material_id, key, face, value in connection.execute(_VALUES, {"ids": ids, "method": Method.PBE.value}):
-        # The first of each (property, face) is the preferred one.
-        properties.setdefault(material_id, {}).setdefault((key, Face(face) if face else None), float(value))
+        properties.setdefault(material_id, {})[key, Face(face) if face else None] = float(value)
     query = (
         select(Material.id, Structure.numbers, Structure.positions, Structure.cell)
         .join(Structure, Structure.id == Material.structure_id)

@@ -42,7 +42,7 @@ class Material(Base):
     formula: Mapped[str] = mapped_column(Text, index=True, comment="reduced formula")
     formula_anonymous: Mapped[str] = mapped_column(Text, comment="anonymous formula")
     elements: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="element symbols, sorted")
-    n_atoms: Mapped[int] = mapped_column(comment="atoms in the primitive cell of the representative structure")
+    n_atoms: Mapped[int] = mapped_column(comment="atoms in the cell of the representative structure")
     structure_id: Mapped[int] = mapped_column(
         ForeignKey("structure.id", ondelete="RESTRICT"), index=True, comment="representative structure"
     )

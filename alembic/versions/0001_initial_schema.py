@@ -615,7 +615,7 @@ def upgrade() -> None:
             "n_atoms",
             sa.Integer(),
             nullable=False,
-            comment="atoms in the primitive cell of the representative structure",
+            comment="atoms in the cell of the representative structure",
         ),
         sa.Column("structure_id", sa.BigInteger(), nullable=False, comment="representative structure"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -1,18 +1,20 @@
 -- Every number or word that a living source record gives of a material, with its origin, best first.
 CREATE VIEW analyst.material_values AS
+-- A polar layer that its source drew the other way up than the representative has its faces exchanged here.
 SELECT m.uid,
+       m.id             AS material_id,
        m.kind,
        p.key            AS property,
-       v.value,
+       CASE WHEN p.key = 'vacuum_step' AND turned.over THEN -v.value ELSE v.value END AS value,
        v.label,
        p.unit,
        v.method,
-       v.face,
+       turned.face,
        s.key            AS source,
        r.external_id,
        s.citation,
        row_number() OVER (
-           PARTITION BY m.id, p.id, v.method, v.face
+           PARTITION BY m.id, p.id, v.method, turned.face
            ORDER BY s.precedence, (r.id <> rep.source_record_id), r.id
        )                AS preference
 FROM material m
@@ -22,10 +24,17 @@ JOIN source_record r ON r.id = mm.source_record_id AND r.state = 'accepted'
 JOIN source s ON s.id = r.source_id
 JOIN property_value v ON v.source_record_id = r.id
 JOIN property p ON p.id = v.property_id
+CROSS JOIN LATERAL (
+    SELECT coalesce((mm.evidence ->> 'flipped')::boolean, false) AS over,
+           CASE WHEN (mm.evidence ->> 'flipped')::boolean
+                THEN CASE v.face WHEN 'top' THEN 'bottom' WHEN 'bottom' THEN 'top' END
+                ELSE v.face END AS face
+) turned
 WHERE m.withdrawn_at IS NULL;
 
 COMMENT ON VIEW analyst.material_values IS 'Every fact about every material with its origin; conflicting sources all stay';
 COMMENT ON COLUMN analyst.material_values.uid IS 'stable name of the material';
+COMMENT ON COLUMN analyst.material_values.material_id IS 'number of the material in this database';
 COMMENT ON COLUMN analyst.material_values.kind IS 'monolayer or bulk';
 COMMENT ON COLUMN analyst.material_values.property IS 'key of the property, see analyst.properties';
 COMMENT ON COLUMN analyst.material_values.value IS 'number, in the unit of the column unit';

@@ -20,7 +20,12 @@ SELECT m.uid,
        v.exfoliation_energy,
        v.magnetic_state,
        (SELECT count(*) FROM material_member mm WHERE mm.material_id = m.id) AS n_records,
-       v.sources
+       ARRAY(SELECT DISTINCT s.key
+             FROM material_member mm
+             JOIN source_record r ON r.id = mm.source_record_id AND r.state = 'accepted'
+             JOIN source s ON s.id = r.source_id
+             WHERE mm.material_id = m.id
+             ORDER BY s.key)                                           AS sources
 FROM material m
 JOIN monolayer l ON l.material_id = m.id
 LEFT JOIN LATERAL (
@@ -32,21 +37,9 @@ LEFT JOIN LATERAL (
            max(value) FILTER (WHERE property = 'formation_energy' AND method = 'PBE')            AS formation_energy,
            max(value) FILTER (WHERE property = 'hull_energy' AND method = 'PBE')                 AS hull_energy,
            max(value) FILTER (WHERE property = 'exfoliation_energy')                             AS exfoliation_energy,
-           max(label) FILTER (WHERE property = 'magnetic_state')                                 AS magnetic_state,
-           array_agg(DISTINCT source)                                                            AS sources
-    FROM (
-        SELECT p.key AS property, pv.value, pv.label, pv.method, pv.face, s.key AS source,
-               row_number() OVER (PARTITION BY p.id, pv.method, pv.face
-                                  ORDER BY s.precedence, (r.id <> rep.source_record_id), r.id) AS preference
-        FROM material_member mm
-        JOIN source_record r ON r.id = mm.source_record_id AND r.state = 'accepted'
-        JOIN source s ON s.id = r.source_id
-        JOIN structure rep ON rep.id = m.structure_id
-        LEFT JOIN property_value pv ON pv.source_record_id = r.id
-        LEFT JOIN property p ON p.id = pv.property_id
-        WHERE mm.material_id = m.id
-    ) facts
-    WHERE preference = 1 OR property IS NULL
+           max(label) FILTER (WHERE property = 'magnetic_state')                                 AS magnetic_state
+    FROM analyst.material_values
+    WHERE material_id = m.id AND preference = 1
 ) v ON true
 WHERE m.withdrawn_at IS NULL;
 
@@ -54,7 +47,7 @@ COMMENT ON VIEW analyst.monolayers IS 'One row a distinct freestanding layer, wi
 COMMENT ON COLUMN analyst.monolayers.uid IS 'stable name';
 COMMENT ON COLUMN analyst.monolayers.formula IS 'reduced formula';
 COMMENT ON COLUMN analyst.monolayers.elements IS 'element symbols, sorted';
-COMMENT ON COLUMN analyst.monolayers.n_atoms IS 'atoms in the primitive cell';
+COMMENT ON COLUMN analyst.monolayers.n_atoms IS 'atoms in its cell';
 COMMENT ON COLUMN analyst.monolayers.area IS 'Å², cell area';
 COMMENT ON COLUMN analyst.monolayers.a IS 'Å, shorter vector of the reduced cell';
 COMMENT ON COLUMN analyst.monolayers.b IS 'Å, longer vector of the reduced cell';
@@ -84,7 +77,7 @@ COMMENT ON VIEW analyst.bulk_phases IS 'One row a distinct crystal';
 COMMENT ON COLUMN analyst.bulk_phases.uid IS 'stable name';
 COMMENT ON COLUMN analyst.bulk_phases.formula IS 'reduced formula';
 COMMENT ON COLUMN analyst.bulk_phases.elements IS 'element symbols, sorted';
-COMMENT ON COLUMN analyst.bulk_phases.n_atoms IS 'atoms in the primitive cell';
+COMMENT ON COLUMN analyst.bulk_phases.n_atoms IS 'atoms in its cell';
 COMMENT ON COLUMN analyst.bulk_phases.space_group IS 'space group number';
 COMMENT ON COLUMN analyst.bulk_phases.volume_per_atom IS 'Å³ per atom';
 COMMENT ON COLUMN analyst.bulk_phases.n_surfaces IS 'low-index faces held';

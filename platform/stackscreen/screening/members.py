@@ -34,8 +34,8 @@ _SURFACES = text("""
 
 # One functional for all, never mixed within a pair: PBE, which most sources give.
 _VALUES = text("""
-    SELECT m.id AS material_id, v.property, v.face, v.value
-    FROM analyst.material_values v JOIN material m ON m.uid = v.uid
+    SELECT v.material_id, v.property, v.face, v.value
+    FROM analyst.material_values v
     WHERE v.preference = 1 AND v.method = 'PBE' AND v.value IS NOT NULL
       AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
 """)
