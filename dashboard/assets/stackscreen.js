@@ -1,4 +1,4 @@
-// What the browser does by itself: links and intervals in the grid, and emptying the grid's cache for a new filter.
+// What the browser does by itself: links and intervals in the grid, and the grid that follows the address.
 (function () {
   "use strict";
 
@@ -70,15 +70,32 @@
     return parameters.toString();
   }
 
+  // A grid that is not there yet needs nothing: it will be made for the address.
+  function gridApi() {
+    try {
+      return window.dash_ag_grid.getApi("candidates");
+    } catch (notYet) {
+      return null;
+    }
+  }
+
   let shown = filterOf(window.location.search);
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     stackscreen: {
-      refilter: function (search) {
+      follow: function (search) {
+        const grid = gridApi();
         const wanted = filterOf(search);
-        if (wanted !== shown) {
-          shown = wanted;
-          const grid = window.dash_ag_grid.getApi("candidates");
-          if (grid) { grid.ensureIndexVisible(0); grid.purgeInfiniteCache(); }
+        if (grid && wanted !== shown) {
+          grid.ensureIndexVisible(0);
+          grid.purgeInfiniteCache();
+        }
+        shown = wanted;
+        const sort = new URLSearchParams(search || "").get("sort") || "-score";
+        const column = sort.replace("-", "");
+        const direction = sort.startsWith("-") ? "desc" : "asc";
+        const now = grid && grid.getColumnState().find((one) => one.sort);
+        if (now && (now.colId !== column || now.sort !== direction)) {
+          grid.applyColumnState({ state: [{ colId: column, sort: direction }], defaultState: { sort: null } });
         }
         return window.dash_clientside.no_update;
       },

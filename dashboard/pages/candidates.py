@@ -72,6 +72,7 @@ def layout(engine: Engine, search: str | None, page_size: int) -> Any:
     return html.Div(
         [
             dcc.Location(id="list-address", refresh=False),
+            dcc.Store(id="agreed", data=criteria.to_query()),
             filter_panel(criteria, formulas, elements),
             html.Div(
                 [
@@ -129,9 +130,9 @@ def register(app: Dash, engine: Engine) -> None:
     _register_filter(app)
     _register_grid(app, engine, counted)
     _register_pictures(app, engine, counted)
-    # A new filter empties the grid's cache; a new order is the grid's own doing and needs nothing.
+    # A new filter empties the grid's cache; an order that the grid does not have yet (the way back) is given to it.
     app.clientside_callback(
-        ClientsideFunction("stackscreen", "refilter"), Input("list-address", "search"), prevent_initial_call=True
+        ClientsideFunction("stackscreen", "follow"), Input("list-address", "search"), prevent_initial_call=True
     )
     app.clientside_callback(
         ClientsideFunction("stackscreen", "openPair"), Input("scatter", "clickData"), prevent_initial_call=True
@@ -142,32 +143,41 @@ def _register_filter(app: Dash) -> None:
     @app.callback(
         Output({"type": CONTROL, "key": ALL}, "value"),
         Output("list-address", "search"),
+        Output("agreed", "data"),
         Output("filter-error", "children"),
         Input({"type": CONTROL, "key": ALL}, "value"),
         Input("list-address", "search"),
         Input("clear-filter", "n_clicks"),
         State({"type": CONTROL, "key": ALL}, "id"),
+        State("agreed", "data"),
         prevent_initial_call=True,
     )
-    def follow(values: list[Any], search: str | None, _: int | None, ids: list[dict[str, str]]) -> Any:
-        """Controls and address hold one filter: whichever changed, the other follows."""
+    def follow(values: list[Any], search: str | None, _: int | None, ids: list[dict[str, str]], agreed: str) -> Any:
+        """Controls and address hold one filter: whichever changed, the other follows.
+
+        `agreed` is the filter that they last agreed on. An address that says just that is the echo of a control, which
+        somebody may be typing into at this moment: it must not be set.
+        """
         keys = [one["key"] for one in ids]
         untouched = [no_update] * len(keys)
+        from_address = ctx.triggered_id == "list-address"
         try:
             given, order = read_address(search)
         except CriteriaError as error:
             given, order = Criteria(), Order()
-            if ctx.triggered_id == "list-address":
-                return untouched, no_update, str(error)
-        if ctx.triggered_id == "list-address":
-            return control_values(given, keys), no_update, ""
+            if from_address:
+                return untouched, no_update, no_update, str(error)
+        if from_address:
+            if given.to_query() == agreed:
+                return untouched, no_update, no_update, ""
+            return control_values(given, keys), no_update, given.to_query(), ""
         if ctx.triggered_id == "clear-filter":
-            return control_values(Criteria(), keys), write_address(Criteria(), order), ""
+            return control_values(Criteria(), keys), write_address(Criteria(), order), "", ""
         try:
             wanted = criteria_of(dict(zip(keys, values, strict=True)))
         except CriteriaError as error:
-            return untouched, no_update, str(error)
-        return untouched, no_update if wanted == given else write_address(wanted, order), ""
+            return untouched, no_update, no_update, str(error)
+        return untouched, no_update if wanted == given else write_address(wanted, order), wanted.to_query(), ""
 
     @app.callback(
         Output("list-address", "search", allow_duplicate=True),
