@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ase import Atoms
+from ase.db import connect
 from platform_helpers import wait_for
-from sqlalchemy import Engine, select, text
+from redis import Redis
+from sqlalchemy import Engine, insert, select, text
 
-from schema import PairBlock, PairTile
+from etl.api import import_file
+from schema import PairBlock, PairTile, SavedScreen
 from schema.engine import make_engine
 from schema.vocabulary import RunState
-from stackscreen.celery_app import app, configuration
+from stackscreen.celery_app import NIGHTLY_RESCREENING, app, configuration
+from stackscreen.query.candidates import published_run
+from stackscreen.query.criteria import Criteria
 from stackscreen.screening.runs import collect_garbage, plan_run
+from stackscreen.screening.saved import update_saved_screens
 from stackscreen.screening.work import run_block
-from stackscreen.services import database_url
+from stackscreen.services import broker_url, database_url
 from stackscreen.services.lifecycle import status
 from stackscreen.settings import ScreenSettings, Settings
 from stackscreen.tasks.screening import dispatch, wait
@@ -47,6 +55,48 @@ def _contents(engine: Engine, run_id: int) -> tuple[list, list]:
     )
     candidates = _rows(engine, "SELECT * FROM candidate WHERE run_id = :r ORDER BY bottom, top", r=run_id)
     return [tuple(t) for t in tiles], [tuple(c)[1:] for c in candidates]
+
+
+def test_the_night_takes_in_what_came_and_says_what_changed_and_why(
+    disposable_system: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    app.conf.update(configuration(disposable_system))
+    criteria = Criteria.from_query("kind.in=heterobilayer")
+    with engine.begin() as connection:
+        connection.execute(insert(SavedScreen).values(name="hetero", owner="us", criteria=criteria.to_json(), top=5000))
+    with engine.connect() as connection:
+        run = published_run(connection)
+    assert update_saved_screens(engine, run) == 1
+    before = _run_id(engine)
+    # The same layer as the starter set's, a little wider and with a lower conduction edge: another source's new record.
+    layer = Atoms("MoTeS", cell=[[3.2, 0, 0], [-1.6, 3.2 * 3**0.5 / 2, 0], [0, 0, 20]], pbc=True)
+    layer.set_scaled_positions([[1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.588], [2 / 3, 1 / 3, 0.425]])
+    path = tmp_path / "new.db"
+    with connect(path) as database:
+        database.write(layer, uid="1MoSTe-9", gap=1.0, vbm=-1.0, cbm=0.0, evac=4.0, evacdiff=0.0, ehull=0.0)
+    import_file(engine, "c2db", path, label="tonight")
+
+    app.send_task(NIGHTLY_RESCREENING)
+
+    wait_for(lambda: _rows(engine, "SELECT count(*) AS n FROM screen_change")[0].n, "the night's changes", 120)
+    assert _run_id(engine) > before
+    changes = _rows(engine, "SELECT * FROM screen_change ORDER BY rank_after")
+    entered = [row for row in changes if row.kind == "entered"]
+    assert entered
+    assert all("MoTeS-" in row.bottom_uid + row.top_uid and "is new" in row.reason for row in entered)
+    assert all(row.reason == "other pairs entered or left" for row in changes if row.kind != "entered")
+    # A second night without news: the same run, nothing recomputed.
+    run, newest = _run_id(engine), _rows(engine, "SELECT max(id) AS id FROM screening_run")[0].id
+    app.send_task(NIGHTLY_RESCREENING)
+    app.send_task("stackscreen.rescreen.report")
+    wait_for(lambda: _queued(disposable_system) == 0, "the second night", 60)
+    assert (_run_id(engine), _rows(engine, "SELECT max(id) AS id FROM screening_run")[0].id) == (run, newest)
+
+
+def _queued(settings: Settings) -> int:
+    """Tasks that wait or are being done."""
+    with Redis.from_url(broker_url(settings).replace("redis+socket://", "unix://")) as redis:
+        return redis.llen("cpu") + redis.hlen("unacked")
 
 
 def test_superseded_runs_are_emptied_but_not_forgotten(engine: Engine) -> None:

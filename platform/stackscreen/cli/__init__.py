@@ -5,7 +5,7 @@ import sys
 import typer
 
 from schema.errors import StackscreenError
-from stackscreen.cli import dashboard, data, database, models, processes, screen, services, status, up
+from stackscreen.cli import dashboard, data, database, models, processes, saved, screen, services, status, up
 from stackscreen.cli import settings as settings_command
 from stackscreen.cli.console import print_error
 
@@ -28,6 +28,7 @@ app.command()(settings_command.settings)
 app.add_typer(data.quarantine_app, name="quarantine")
 app.add_typer(models.app, name="models")
 app.add_typer(screen.app, name="run")
+app.add_typer(saved.app, name="saved")
 app.add_typer(services.app, name="services")
 app.add_typer(database.app, name="db")
 app.command()(processes.worker)

@@ -19,7 +19,8 @@ app = typer.Typer(
 )
 
 
-def _engine(settings: Settings) -> Engine:
+def open_engine(settings: Settings) -> Engine:
+    """An engine on the database, whose services are started if need be."""
     from schema.engine import make_engine
     from stackscreen.services import database_url, ensure_started
 
@@ -46,7 +47,7 @@ def run_screen(settings: Settings) -> int:
     from stackscreen.screening.surfaces import ensure_surfaces
     from stackscreen.tasks.screening import dispatch, wait
 
-    engine = _engine(settings)
+    engine = open_engine(settings)
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as bars:
@@ -93,7 +94,7 @@ def list_runs() -> None:
     from rich.table import Table
     from sqlalchemy import text
 
-    engine = _engine(get_settings())
+    engine = open_engine(get_settings())
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM analyst.runs ORDER BY id DESC")).mappings().all()
     engine.dispose()
@@ -120,7 +121,7 @@ def gc(
     """Drop the pairs of superseded and failed runs; the runs and their ledgers stay on record."""
     from stackscreen.screening.runs import collect_garbage
 
-    engine = _engine(get_settings())
+    engine = open_engine(get_settings())
     emptied = collect_garbage(engine, keep)
     engine.dispose()
     step(f"{emptied} runs emptied")
