@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ml import feature_store
@@ -33,6 +33,8 @@ ENCODER_DOMAIN = "monolayer"
 MODEL_FILE = "model.json.gz"
 ENCODER_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
+SHIPPED = "shipped"
+"""Origin, in a model's card, of one that came with the project: a newer release replaces it."""
 
 
 class UnknownModelError(StackscreenError):
@@ -88,7 +90,7 @@ def _read(folder: Traversable, file: str) -> Shipped:
         artefact,
         bytes.fromhex(content["data_digest"]),
         content["metrics"],
-        content["card"],
+        {**content["card"], "origin": SHIPPED},
     )
 
 
@@ -171,9 +173,10 @@ def load_artefact(connection: Connection, version_id: int) -> bytes:
     return bytes(row.artefact)
 
 
-def served_targets(connection: Connection) -> set[str]:
-    """Targets that some model is served for."""
-    return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served)).scalars())
+def targets_served_by_own_models(connection: Connection) -> set[str]:
+    """Targets that are served by a model trained here, not by one that came with the project."""
+    own = func.coalesce(ModelVersion.card["origin"].astext, "") != SHIPPED
+    return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served, own)).scalars())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ never enters, so that moving the upper layer along z changes nothing.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ml.descriptors.contact import touching_distance
 from ml.descriptors.dispersion import registry_contact
@@ -20,29 +20,6 @@ NAMES = (
     "registry_like_overlap",
 )  # fmt: skip
 UNITS = ("Å", "Å", "meV/Å²", "Å", "Å", "Å", "Pauling²", "1")
-
-
-def stacked(
-    layer: Slab, *, operation: ArrayLike, flip: bool, shift: tuple[float, float], center: ArrayLike = (0.0, 0.0)
-) -> Slab:
-    """The upper layer of a homobilayer, made from the lower one as BiDB's stacking label says.
-
-    Args:
-        layer: the lower layer.
-        operation: 2x2, acts on fractional in-plane coordinates (columns), dimensionless.
-        flip: whether the layer is turned over first (z to −z).
-        shift: fraction of the in-plane vectors.
-        center: fractional point about which the operation acts.
-
-    Returns:
-        The upper layer on the same lattice, heights relative to its own middle.
-    """
-    turned = layer.flipped() if flip else layer
-    pivot = np.asarray(center, float)
-    fractional = turned.positions[:, :2] @ np.linalg.inv(layer.cell) - pivot
-    moved = fractional @ np.asarray(operation, float).reshape(2, 2).T + pivot + np.asarray(shift, float)
-    positions = np.column_stack([moved @ layer.cell, turned.positions[:, 2]])
-    return Slab(layer.numbers, positions, layer.cell)
 
 
 def registry_descriptors(bottom: Slab, top: Slab) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ml.descriptors.slab import Slab
 from ml.features import Layer
@@ -58,3 +59,26 @@ def layers() -> list[Layer]:
         Layer(mosse(), known(1.5, -5.6, -4.1, -0.75)),
         Layer(graphene(), {(GAP.key, None): 0.0}),
     ]
+
+
+def stacked(
+    layer: Slab, *, operation: ArrayLike, flip: bool, shift: tuple[float, float], center: ArrayLike = (0.0, 0.0)
+) -> Slab:
+    """The upper layer of a homobilayer, made from the lower one as BiDB's stacking label says.
+
+    Args:
+        layer: the lower layer.
+        operation: 2x2, acts on fractional in-plane coordinates (columns), dimensionless.
+        flip: whether the layer is turned over first (z to −z).
+        shift: fraction of the in-plane vectors.
+        center: fractional point about which the operation acts.
+
+    Returns:
+        The upper layer on the same lattice, heights relative to its own middle.
+    """
+    turned = layer.flipped() if flip else layer
+    pivot = np.asarray(center, float)
+    fractional = turned.positions[:, :2] @ np.linalg.inv(layer.cell) - pivot
+    moved = fractional @ np.asarray(operation, float).reshape(2, 2).T + pivot + np.asarray(shift, float)
+    positions = np.column_stack([moved @ layer.cell, turned.positions[:, 2]])
+    return Slab(layer.numbers, positions, layer.cell)

@@ -8,7 +8,7 @@ from ml.descriptors.band_alignment import Alignment, anderson, smaller_gap
 from ml.descriptors.contact import probe_heights, touching_distance
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.descriptors.structure import FACE_NAMES, face_descriptors
-from tests.ml.ml_helpers import graphene, mos2, mosse
+from tests.ml.ml_helpers import graphene, mos2, mosse, stacked
 
 
 def doubled(slab: Slab) -> Slab:
@@ -170,8 +170,8 @@ def test_registry_is_the_same_seen_from_the_other_layer(fa: float, fb: float) ->
 
 def test_a_stacking_label_gives_the_upper_layer() -> None:
     layer = mos2()
-    aa_prime = stacking.stacked(layer, operation=[-1, 0, 0, -1], flip=False, shift=(1 / 3, 2 / 3))
+    aa_prime = stacked(layer, operation=[-1, 0, 0, -1], flip=False, shift=(1 / 3, 2 / 3))
     lateral = stacking.registry_descriptors(layer, aa_prime)
     # 2H bilayer: metal over chalcogen and back.
     assert lateral[stacking.NAMES.index("registry_lateral_nearest")] == pytest.approx(0.0, abs=1e-6)
-    assert stacking.stacked(mosse(), operation=np.eye(2), flip=True, shift=(0, 0)).depth(True)[1] == 0.0
+    assert stacked(mosse(), operation=np.eye(2), flip=True, shift=(0, 0)).depth(True)[1] == 0.0

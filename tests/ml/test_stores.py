@@ -90,8 +90,17 @@ def test_another_version_takes_the_place_of_the_served_one(filled: Engine) -> No
         old = registry.register(connection, gap)
         new = registry.register(connection, replace(gap, artefact=gap.artefact + b" "))
         assert old != new
-        assert registry.served_targets(connection) == {"gap"}
         assert list(registry.served_versions(connection)) == [new]
+
+
+def test_a_release_replaces_its_own_models_and_never_one_that_was_trained_here(filled: Engine) -> None:
+    gap, energy = (next(m for m in registry.shipped() if m.target == target) for target in ("gap", "binding_energy"))
+    with filled.begin() as connection:
+        registry.register(connection, gap)
+        assert registry.targets_served_by_own_models(connection) == set()
+        mine = {key: value for key, value in energy.card.items() if key != "origin"}
+        registry.register(connection, replace(energy, artefact=energy.artefact + b" ", card=mine))
+        assert registry.targets_served_by_own_models(connection) == {"binding_energy"}
 
 
 def test_a_model_damaged_in_the_database_is_refused(filled: Engine) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackscreen.cli.dashboard import PortInUseError
-from stackscreen.cli.up import check_port
+from stackscreen.cli.dashboard import PortInUseError, listen
 from stackscreen.settings import Settings
 
 
@@ -101,8 +100,8 @@ def test_a_port_in_use_is_known_before_any_work() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(PortInUseError, match=f"127.0.0.1:{port}: Address already in use") as caught:
-            check_port("127.0.0.1", port)
+        with pytest.raises(PortInUseError, match=f"127.0.0.1 port {port}: address already in use") as caught:
+            listen("127.0.0.1", port)
         result = run("up", STACKSCREEN_DASHBOARD__PORT=str(port))
     assert f"STACKSCREEN_DASHBOARD__PORT={port + 1}" in caught.value.hint
     assert result.returncode == 1

@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
         PortInUseError: the port is taken, or the address is not this machine's.
     """
     # Bound here and handed to gunicorn, which would try for five seconds and then exit by itself.
-    listener = _listen(settings.dashboard.host, settings.dashboard.port)
+    listener = listen(settings.dashboard.host, settings.dashboard.port)
     host, port = listener.getsockname()[:2]
     step(f"dashboard on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C stops it)")
     server = _server(settings, listener)
@@ -52,7 +52,12 @@ def serve(settings: Settings) -> None:
             raise
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any free one.
+
+    Raises:
+        PortInUseError: something listens there already, or the address is not this machine's.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -66,7 +71,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise PortInUseError(
             f"The dashboard cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}.",
-            hint="Stop what listens there, or choose another: `stackscreen dashboard --port 8051`.",
+            hint=f"Stop what listens there, or choose another: `export STACKSCREEN_DASHBOARD__PORT={port + 1}`.",
         ) from error
     return listener
 

@@ -71,7 +71,7 @@ def run_features(settings: Settings) -> int:
 
 
 def register_shipped(settings: Settings) -> list[int]:
-    """Register the models that come with Stackscreen, and serve them for targets that have no served model.
+    """Register the models that come with Stackscreen, and serve them where none that was trained here is served.
 
     A model that was trained here stays served; `stackscreen models register` goes back to the shipped ones.
 
@@ -85,8 +85,8 @@ def _register(settings: Settings, *, replace: bool) -> list[int]:
     from ml import registry
 
     with _engine(settings) as engine, engine.begin() as connection:
-        served = set() if replace else registry.served_targets(connection)
-        return [registry.register(connection, model, serve=model.target not in served) for model in registry.shipped()]
+        own = set() if replace else registry.targets_served_by_own_models(connection)
+        return [registry.register(connection, model, serve=model.target not in own) for model in registry.shipped()]
 
 
 @app.command("register")

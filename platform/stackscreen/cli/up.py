@@ -1,6 +1,5 @@
 """`stackscreen up`: from nothing to ranked candidates in the browser, every step safe to repeat."""
 
-import socket
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -9,7 +8,6 @@ import typer
 
 from stackscreen.cli import dashboard
 from stackscreen.cli.console import step
-from stackscreen.cli.dashboard import PortInUseError
 from stackscreen.settings import Settings, get_settings
 
 
@@ -24,7 +22,7 @@ def up(
     settings = get_settings()
     if serve:
         # Known now, not after minutes of work.
-        check_port(settings.dashboard.host, settings.dashboard.port)
+        dashboard.listen(settings.dashboard.host, settings.dashboard.port).close()
     steps = _steps()
     began = time.monotonic()
     for number, (title, run) in enumerate(steps, start=1):
@@ -50,21 +48,3 @@ def _steps() -> list[tuple[str, Callable[[Settings], object]]]:
         ("computing features", models.run_features),
         ("screening every pair", screen.run_screen),
     ]
-
-
-def check_port(host: str, port: int) -> None:
-    """Make sure that the dashboard can listen there.
-
-    Raises:
-        PortInUseError: something listens there already, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise PortInUseError(
-            f"The dashboard cannot listen on {host}:{port}: {error.strerror}.",
-            hint=f"End what listens there, or choose another: `STACKSCREEN_DASHBOARD__PORT={port + 1} stackscreen up`.",
-        ) from error

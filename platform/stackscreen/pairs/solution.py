@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +11,8 @@ from schema.errors import StackscreenError
 from schema.plane_lattice import PlaneLattice
 
 # Reflections in the three walls of the chamber, as changes of a reduced basis (a, b): Re τ = 0, Re τ = 1/2, |τ| = 1.
-_IDENTITY = np.array([[1, 0], [0, 1]])
-_WALLS = (np.array([[1, 0], [0, -1]]), np.array([[1, 0], [1, -1]]), np.array([[0, 1], [1, 0]]))
+# The identity comes first: a lattice as it is, then its three nearest mirror images.
+_CHANGES = np.array([[[1, 0], [0, 1]], [[1, 0], [0, -1]], [[1, 0], [1, -1]], [[0, 1], [1, 0]]])
 
 
 class NoCoincidenceError(StackscreenError):
@@ -89,17 +88,25 @@ def hermite_normal_forms(index: int) -> list[NDArray[np.int64]]:
     ]
 
 
-def _reduced(basis: NDArray[np.float64], index: int) -> list[tuple[NDArray[np.int64], PlaneLattice]]:
-    found = []
+def _reduced(basis: NDArray[np.float64], index: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Every superlattice of an index: integer matrices and reduced bases, each of shape (K, 2, 2)."""
+    matrices, cells = [], []
     for form in hermite_normal_forms(index):
         lattice = PlaneLattice.from_vectors(*(form @ basis))
-        found.append((lattice.transform @ form, lattice))
-    return found
+        matrices.append(lattice.transform @ form)
+        cells.append(lattice.basis)
+    return np.array(matrices), np.array(cells)
 
 
-def _hencky(deformation: NDArray[np.float64]) -> tuple[float, float]:
-    large, small = np.log(np.linalg.svd(deformation, compute_uv=False))
-    return float(large), float(small)
+def _strains(deformations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Principal Hencky strains of maps, larger first: shape (..., 2) of (..., 2, 2).
+
+    From the invariants of C = FᵀF: ln of the square roots of its eigenvalues.
+    """
+    cauchy = np.swapaxes(deformations, -1, -2) @ deformations
+    half = 0.5 * (cauchy[..., 0, 0] + cauchy[..., 1, 1])
+    spread = np.hypot(0.5 * (cauchy[..., 0, 0] - cauchy[..., 1, 1]), cauchy[..., 0, 1])
+    return 0.5 * np.log(np.stack([half + spread, half - spread], axis=-1))
 
 
 def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolution:
@@ -120,24 +127,30 @@ def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolutio
             f"Supercell indices n = {n} and m = {m} describe no supercell.",
             hint="The pair has no coincidence lattice within the run's limits: widen the strain or the area limit.",
         )
-    below = np.asarray(bottom, float)[:2, :2]
-    above = np.asarray(top, float)[:2, :2]
-    best: tuple[float, bool, float] | None = None
-    chosen: PairSolution | None = None
-    for (matrix_1, cell_1), (matrix_2, cell_2) in product(_reduced(below, n), _reduced(above, m)):
-        for change in (_IDENTITY, *_WALLS):
-            basis_2 = change @ cell_2.basis
-            deformation = np.linalg.solve(cell_1.basis, basis_2).T.astype(np.float64)
-            strains = _hencky(deformation)
-            # Real vectors, so the sign of det F tells whether the upper lattice is mirrored, whatever the bases' hands.
-            mirrors = bool(np.linalg.det(deformation) < 0)
-            angle = _twist(deformation)
-            key = (round(max(abs(strains[0]), abs(strains[1])), 9), mirrors, round(abs(angle), 6))
-            if best is None or key < best:
-                best = key
-                chosen = PairSolution(matrix_1, change @ matrix_2, deformation, strains, angle, mirrors)
-    assert chosen is not None  # noqa: S101 - every index has at least one Hermite normal form
-    return chosen
+    matrices_1, cells_1 = _reduced(np.asarray(bottom, float)[:2, :2], n)
+    matrices_2, cells_2 = _reduced(np.asarray(top, float)[:2, :2], m)
+    # Every lower cell with every upper one, in its reduced basis and in its three mirror images: (K1, 4, K2, 2, 2).
+    images = _CHANGES[:, None] @ cells_2[None]
+    maps = np.swapaxes(np.linalg.solve(cells_1[:, None, None], images[None]), -1, -2)
+    largest = np.abs(_strains(maps)).max(axis=-1).round(9)
+    # Real vectors, so the sign of det F tells whether the upper lattice is mirrored, whatever the bases' hands.
+    mirrors = np.linalg.det(maps) < 0
+    least = np.flatnonzero(largest == largest.min())
+    upright = least[~mirrors.ravel()[least]]
+    tied = [np.unravel_index(k, largest.shape) for k in (upright if upright.size else least)]
+    twists = [_twist(maps[where]) for where in tied]
+    first = int(np.argmin(np.abs(np.round(twists, 6))))
+    one, image, other = tied[first]
+    deformation = maps[one, image, other].astype(np.float64)
+    larger, smaller = _strains(deformation)
+    return PairSolution(
+        matrices_1[one],
+        _CHANGES[image] @ matrices_2[other],
+        deformation,
+        (float(larger), float(smaller)),
+        twists[first],
+        bool(mirrors[one, image, other]),
+    )
 
 
 def _twist(deformation: NDArray[np.float64]) -> float:
