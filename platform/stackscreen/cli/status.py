@@ -14,7 +14,8 @@ def status(
     """Show services, queues, rows by state, screening runs and the models that are served. Starts nothing."""
     from stackscreen.status import system_status
 
-    found = system_status(get_settings())
+    settings = get_settings()
+    found = system_status(settings)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -25,7 +26,10 @@ def status(
     print("queues    " + (_numbers(queues) if queues is not None else "the broker does not answer"))
     database = found["database"]
     if database is None:
-        print("database  does not answer: run `stackscreen services start`")
+        own = settings.database_url is None
+        print(
+            f"database  does not answer: {'run `stackscreen services start`' if own else 'check STACKSCREEN_DATABASE_URL'}"
+        )
         return
     _print_database(database)
 
