@@ -26,10 +26,9 @@ def status(
     print("queues    " + (_numbers(queues) if queues is not None else "the broker does not answer"))
     database = found["database"]
     if database is None:
-        own = settings.database_url is None
-        print(
-            f"database  does not answer: {'run `stackscreen services start`' if own else 'check STACKSCREEN_DATABASE_URL'}"
-        )
+        embedded = settings.database_url is None
+        step = "run `stackscreen services start`" if embedded else "check STACKSCREEN_DATABASE_URL"
+        print(f"database  does not answer: {step}")
         return
     _print_database(database)
 
