@@ -199,7 +199,7 @@ def test_a_port_in_use_is_said_in_a_sentence_with_the_next_step(address: str) ->
     answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert answer.returncode == 1
     assert "in use" in answer.stderr
-    assert "--port" in answer.stderr
+    assert "STACKSCREEN_DASHBOARD__PORT=" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
