@@ -291,3 +291,15 @@ def test_a_database_that_is_down_is_a_sentence() -> None:
 def test_an_alternative_in_sql_is_bound_and_not_spelt(run: Run) -> None:
     rendered = str(where(Criteria.of([condition("layers", Operator.EITHER, ["x'); DROP"])]), run.id))
     assert "DROP" not in rendered
+
+
+def test_only_columns_that_may_be_unknown_are_told_where_unknown_values_go(run: Run) -> None:
+    # Said of the score, which is never unknown, it would keep Postgres from reading the list off its index.
+    statements = {
+        key: str(candidates.listing(run, Criteria(), candidates.Order.parse(key))) for key in ("-score", "-gap", "gap")
+    }
+    assert {key: "NULLS LAST" in statement for key, statement in statements.items()} == {
+        "-score": False,
+        "-gap": True,
+        "gap": True,
+    }

@@ -132,12 +132,15 @@ def count(connection: Connection, run: Run, criteria: Criteria) -> int:
 def listing(run: Run, criteria: Criteria, order: Order) -> Select[Any]:
     """The whole list as a statement: what pages, exports and saved screens take their rows from."""
     key = order.expression.desc() if order.descending else order.expression.asc()
+    if getattr(order.expression, "nullable", True):
+        # Only where there can be one: said of a column without, it keeps Postgres from using the column's index.
+        key = key.nulls_last()
     return (
         select(*(column.label(name) for name, column in COLUMNS.items()), Candidate.bottom, Candidate.top)
         .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
         .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
         .where(where(criteria, run.id))
-        .order_by(key.nulls_last(), Candidate.bottom, Candidate.top)
+        .order_by(key, Candidate.bottom, Candidate.top)
     )
 
 
