@@ -7,7 +7,6 @@ bytes do not have the digest on record.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -133,11 +132,6 @@ def register(connection: Connection, model: Shipped, *, serve: bool = True) -> i
         connection.execute(update(ModelVersion).where(same, ModelVersion.id != number).values(served=False))
         connection.execute(update(ModelVersion).where(ModelVersion.id == number).values(served=True))
     return int(number)
-
-
-def register_all(connection: Connection, models: Sequence[Shipped]) -> list[int]:
-    """Register and serve several models; returns their numbers."""
-    return [register(connection, model) for model in models]
 
 
 def served_versions(connection: Connection) -> dict[int, bytes]:

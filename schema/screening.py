@@ -103,9 +103,7 @@ class ScreeningMember(Base):
     )
     formula: Mapped[str] = mapped_column(Text, comment="reduced formula")
     elements: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="element symbols, sorted")
-    n_atoms: Mapped[int] = mapped_column(
-        Integer, comment="atoms per cell; of one atomic layer-thick unit for a surface"
-    )
+    n_atoms: Mapped[int] = mapped_column(Integer, comment="atoms per cell; of the whole slab for a surface")
     ln_area: Mapped[float] = mapped_column(Double, comment="natural logarithm of the cell area in Å²")
     tau_re: Mapped[float] = mapped_column(Double, comment="Re of b/a of the reduced basis")
     tau_im: Mapped[float] = mapped_column(Double, comment="Im of b/a of the reduced basis")

@@ -1034,7 +1034,7 @@ def upgrade() -> None:
             "n_atoms",
             sa.Integer(),
             nullable=False,
-            comment="atoms per cell; of one atomic layer-thick unit for a surface",
+            comment="atoms per cell; of the whole slab for a surface",
         ),
         sa.Column("ln_area", sa.Double(), nullable=False, comment="natural logarithm of the cell area in Å²"),
         sa.Column("tau_re", sa.Double(), nullable=False, comment="Re of b/a of the reduced basis"),

@@ -72,8 +72,8 @@ def test_features_in_the_database_are_those_computed(filled: Engine) -> None:
 
 def test_shipped_models_are_registered_once_and_one_is_served_a_target(filled: Engine) -> None:
     with filled.begin() as connection:
-        first = registry.register_all(connection, registry.shipped())
-        assert registry.register_all(connection, registry.shipped()) == first
+        first = [registry.register(connection, model) for model in registry.shipped()]
+        assert [registry.register(connection, model) for model in registry.shipped()] == first
     with filled.connect() as connection:
         served = connection.execute(select(ModelVersion.target).where(ModelVersion.served)).scalars().all()
         assert sorted(served) == sorted([*TARGETS, registry.EMBEDDING])
@@ -105,7 +105,7 @@ def test_a_release_replaces_its_own_models_and_never_one_that_was_trained_here(f
 
 def test_a_model_damaged_in_the_database_is_refused(filled: Engine) -> None:
     with filled.begin() as connection:
-        numbers = registry.register_all(connection, registry.shipped())
+        numbers = [registry.register(connection, model) for model in registry.shipped()]
         connection.execute(update(ModelVersion).where(ModelVersion.id == numbers[0]).values(artefact=b"{}"))
         with pytest.raises(ArtefactError, match="changed or damaged"):
             PairScorer.load(connection)
@@ -113,7 +113,8 @@ def test_a_model_damaged_in_the_database_is_refused(filled: Engine) -> None:
 
 def test_pairs_are_scored_by_material_and_unknown_layers_get_no_number(filled: Engine) -> None:
     with filled.begin() as connection:
-        registry.register_all(connection, registry.shipped())
+        for model in registry.shipped():
+            registry.register(connection, model)
         feature_store.compute_and_store(connection, feature_store.monolayer_ids(connection))
         scorer = PairScorer.load(connection)
     mos2, wse2 = material(filled, "MoS2"), material(filled, "WSe2")
@@ -139,7 +140,8 @@ def test_embeddings_find_the_layers_that_chemistry_calls_similar(filled: Engine)
     with filled.begin() as connection:
         assert embedding_store.stale(connection) == []
         assert embedding_store.compute_and_store(connection, feature_store.monolayer_ids(connection)) == 0
-        registry.register_all(connection, registry.shipped())
+        for model in registry.shipped():
+            registry.register(connection, model)
         ids = embedding_store.stale(connection)
         assert ids == feature_store.monolayer_ids(connection)
         assert embedding_store.compute_and_store(connection, ids) == len(ids)
