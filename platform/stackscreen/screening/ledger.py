@@ -20,6 +20,11 @@ MAX_ATTEMPTS: Final = 3
 """A block that failed this often stays failed: its error is the same for everyone."""
 
 
+# Blocks that had a worker and need another: whose last attempt failed, and whose lease ran out unrenewed.
+_RETRYABLE = (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS)
+_SILENT = (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_until < func.now())
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to compute one block, until the lease ends or a newer one is given."""
@@ -66,9 +71,9 @@ def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: 
             PairBlock.block == block,
             or_(
                 PairBlock.state == BlockState.PENDING,
-                (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
-                (PairBlock.state == BlockState.LEASED)
-                & ((PairBlock.lease_until < func.now()) | (PairBlock.lease_owner == owner)),
+                _RETRYABLE,
+                _SILENT,
+                (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_owner == owner),
             ),
         )
         .values(
@@ -144,8 +149,8 @@ def abandoned_blocks(connection: Connection, run_id: int) -> list[int]:
             select(PairBlock.block).where(
                 PairBlock.run_id == run_id,
                 or_(
-                    (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
-                    (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_until < func.now()),
+                    _RETRYABLE,
+                    _SILENT,
                 ),
             )
         ).scalars()
@@ -161,8 +166,8 @@ def open_blocks(connection: Connection, run_id: int) -> list[int]:
                 PairBlock.run_id == run_id,
                 or_(
                     PairBlock.state == BlockState.PENDING,
-                    (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS),
-                    (PairBlock.state == BlockState.LEASED) & (PairBlock.lease_until < func.now()),
+                    _RETRYABLE,
+                    _SILENT,
                 ),
             )
             .order_by(PairBlock.block)
