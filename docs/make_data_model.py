@@ -10,9 +10,9 @@ from schema import Base
 
 PAGE = Path(__file__).with_name("data-model.md")
 FAMILIES = {
-    "Provenance": ("source", "import_run", "source_record", "record_flag"),
-    "Structures and materials": ("structure", "material", "monolayer", "bulk_phase", "surface", "material_member"),
-    "Interfaces and properties": ("interface", "stacking", "property", "property_value"),
+    "Provenance": ("source", "import_run", "source_record", "record_name", "record_flag", "record_release"),
+    "Structures and materials": ("structure", "material", "monolayer", "bulk_phase", "surface", "material_member", "dedupe_ruling"),
+    "Interfaces and properties": ("interface", "stacking", "interface_member", "property", "property_value"),
     "Features and models": ("feature_set", "feature_vector", "embedding", "model_version"),
     "Screening": (
         "screening_run", "screening_run_model", "screening_member", "pair_block", "pair_tile", "candidate",

@@ -121,7 +121,7 @@ def _import(
     started = time.monotonic()
     file = identify(path)
     with engine.begin() as connection:
-        source_id = ensure_source(connection, source.info, label)
+        source_id = ensure_source(connection, source, label)
         run_id = start_run(connection, source_id, file, source.version)
     loader = Loader(engine, source_id, run_id)
     try:

@@ -16,7 +16,10 @@ from etl.batch import Counts, Decider, Decision, Held, Read, prepare, subject_of
 from etl.canonical import Canonical
 from etl.copying import copy_rows, driver_cursor, reserve_ids
 from etl.formula import formulas
+from etl.payload import clean_text
 from etl.records import RawFailure, Record, Stack
+from etl.spectra import Spectrum
+from etl.spectra_store import copy_spectra
 from schema.properties import Property
 from schema.provenance import ImportRun, SourceRecord
 from schema.vocabulary import RecordState
@@ -142,16 +145,26 @@ class Loader:
         )
 
     def _write_content(self, cursor: psycopg.Cursor[Any], derived: list[tuple[int, Decision]]) -> None:
-        structure_ids = reserve_ids(cursor, "structure", len(derived))
+        with_atoms = [(i, d) for i, d in derived if d.accepted is not None and d.accepted.structure is not None]
+        structure_ids = dict(
+            zip((i for i, _ in with_atoms), reserve_ids(cursor, "structure", len(with_atoms)), strict=True)
+        )
         structures: list[tuple[Any, ...]] = []
         values: list[tuple[Any, ...]] = []
         flags: list[tuple[Any, ...]] = []
-        stacks: list[tuple[int, int, Stack]] = []
-        for structure_id, (record_id, decision) in zip(structure_ids, derived, strict=True):
+        names: list[tuple[int, str]] = []
+        stacks: list[tuple[int, int | None, Stack]] = []
+        spectra: list[tuple[int, Sequence[Spectrum]]] = []
+        for record_id, decision in derived:
             accepted, record = decision.accepted, decision.read.item
             assert accepted is not None  # noqa: S101 - `derived` holds no other
             assert isinstance(record, Record)  # noqa: S101 - as above
-            structures.append(self._structure(structure_id, record_id, accepted.structure))
+            structure_id = structure_ids.get(record_id)
+            if structure_id is not None and accepted.structure is not None:
+                structures.append(self._structure(structure_id, record_id, accepted.structure))
+            names.extend((record_id, clean_text(name)) for name in dict.fromkeys(record.names))
+            if record.spectra:
+                spectra.append((record_id, record.spectra))
             for fact in accepted.facts:
                 number, label = (None, fact.value) if isinstance(fact.value, str) else (fact.value, None)
                 property_id = self._properties[fact.quantity.key]
@@ -163,6 +176,8 @@ class Loader:
         copy_rows(cursor, "structure", _STRUCTURE, structures)
         copy_rows(cursor, "property_value", _VALUE, values)
         copy_rows(cursor, "record_flag", _FLAG, flags)
+        copy_rows(cursor, "record_name", _NAME, names)
+        copy_spectra(cursor, spectra)
         interface_ids = reserve_ids(cursor, "interface", len(stacks))
         copy_rows(
             cursor, "interface", _INTERFACE,
@@ -210,6 +225,7 @@ _STRUCTURE = (
 )  # fmt: skip
 _VALUE = ("property_id", "source_record_id", "method", "face", "value", "label")
 _FLAG = ("source_record_id", "rule", "property_key", "detail")
+_NAME = ("source_record_id", "name")
 _INTERFACE = ("id", "source_record_id", "kind", "bottom_name", "top_name", "surface", "structure_id")
 _STACKING = (
     "interface_id", "bottom_matrix", "top_matrix", "top_operation", "flip", "shift_a", "shift_b", "twist", "strain_aa",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from etl.spectra import Spectrum
 from schema.quantities import Quantity
 from schema.vocabulary import Face, InterfaceKind, Method, Subject
 
@@ -53,7 +54,7 @@ class Stack:
     """What lies on what, and how. Strains are engineering strains of the top, dimensionless; shifts are fractional.
 
     Attributes:
-        top_atoms: indices of the atoms of the upper layer in the record's atoms, shape (k,).
+        top_atoms: indices of the atoms of the upper layer in the record's atoms, shape (k,); None without structure.
         method: level of theory at which the structure was relaxed.
         distance: Å, the source's own figure for the interlayer distance, to be cross-checked with the structure.
     """
@@ -61,7 +62,7 @@ class Stack:
     kind: InterfaceKind
     bottom_name: str
     top_name: str
-    top_atoms: NDArray[np.int64]
+    top_atoms: NDArray[np.int64] | None
     method: Method
     surface: str | None = None
     bottom_matrix: tuple[int, int, int, int] = (1, 0, 0, 1)
@@ -89,6 +90,8 @@ class Record:
         facts: values, converted to the units of `schema.quantities`.
         stack: how its layers lie, for an interface.
         doubts: what the reader itself found odd.
+        names: further names by which other records may speak of this one: an older uid, the uuid of its structure.
+        spectra: functions of energy or wave vector that came with it.
     """
 
     external_id: str
@@ -98,6 +101,8 @@ class Record:
     facts: list[Fact] = field(default_factory=list)
     stack: Stack | None = None
     doubts: list[Doubt] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    spectra: list[Spectrum] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import ImportBusyError
+from etl.source import Source as Reader
 from etl.source import SourceInfo
 from schema.provenance import ImportRun, Source
 from schema.vocabulary import ImportState
@@ -70,8 +71,9 @@ def source_key(info: SourceInfo, label: str | None) -> str:
     return f"{label}-{info.key}" if label else info.key
 
 
-def ensure_source(connection: Connection, info: SourceInfo, label: str | None) -> int:
+def ensure_source(connection: Connection, reader: Reader, label: str | None) -> int:
     """Id of the source's row, which is made if this is its first import."""
+    info = reader.info
     key = source_key(info, label)
     statement = (
         insert(Source)
@@ -83,6 +85,8 @@ def ensure_source(connection: Connection, info: SourceInfo, label: str | None) -
             licence=info.licence,
             citation=info.citation,
             precedence=info.precedence + (LABELLED_PRECEDENCE if label else 0),
+            reader=reader.reader,
+            names_from=info.names_from,
         )
         .on_conflict_do_nothing(index_elements=[Source.key])
     )

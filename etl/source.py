@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from etl.errors import ImportFileError, RecordError, UnknownSourceError
 from etl.records import Atoms, RawFailure, Record
@@ -21,7 +21,7 @@ class SourceInfo:
     """What the database says of itself.
 
     Attributes:
-        names_from: register name of the reader whose records this one's interfaces name as their layers.
+        names_from: plain key of the source whose records this one's interfaces name as their layers.
         precedence: lower wins where two sources give the same property by the same method.
     """
 
@@ -36,24 +36,47 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a container, decoded but not yet interpreted.
+class Raw:
+    """One record cut out of its container, not yet decoded: what is handed to a parsing process.
 
     Attributes:
         position: where it stands, for messages: "row 12", "line 7", a file name.
-        content: its keys and values; becomes the payload.
+        content: what the reader's own `row` decodes: text, bytes, columns; must be picklable.
+    """
+
+    position: str
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a container, decoded but not yet interpreted.
+
+    Attributes:
+        position: as in `Raw`.
+        content: its keys and values; becomes the payload that is kept.
         atoms: its structure, where the container itself holds one.
+        attachment: what came with the record and is too large for the payload, e.g. calculated spectra; a reader
+            takes typed data out of it, and the payload keeps its size and digest.
     """
 
     position: str
     content: dict[str, Any]
     atoms: Atoms | None = None
+    attachment: bytes | None = None
 
 
 class Source(ABC):
-    """A reader of one database's files."""
+    """A reader of one database's files.
+
+    A file is read in three steps. `cut` walks through the container in the importing process, cheaply; `row` and
+    `record` do the work on one record at a time, in a process that may crash or hang without harm to the others. A
+    reader must therefore be picklable, and `row` and `record` must not look at anything but their argument.
+    """
 
     info: SourceInfo
+    reader: ClassVar[str]
+    """Name under which the reader is registered."""
     version: str = "1"
     """Raised whenever a record would be read differently."""
 
@@ -69,8 +92,20 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """The rows of the container, one at a time; memory does not grow with the file."""
+    def cut(self, path: Path) -> Iterator[Raw | RawFailure]:
+        """The records of the container, one at a time; memory does not grow with the file.
+
+        Raises:
+            ImportFileError: the file turns out to be damaged on the way.
+        """
+
+    def row(self, raw: Raw) -> Row:
+        """Decode one record; as it stands, for containers that were decoded to find their records.
+
+        Raises:
+            RecordError: it is not what the container should hold; its `raw_text` is kept.
+        """
+        return Row(raw.position, raw.content)
 
     @abstractmethod
     def record(self, row: Row) -> Record:
@@ -80,20 +115,40 @@ class Source(ABC):
             RecordError: it cannot be understood.
         """
 
+    def read(self, raw: Raw) -> Record | RawFailure:
+        """Decode and interpret one record; whatever it provokes becomes a `RawFailure` with what was read."""
+        try:
+            row = self.row(raw)
+        except RecordError as error:
+            return RawFailure(raw.position, error.rule, error.reason, raw_text=_text(raw.content))
+        except Exception as error:
+            reason = f"{raw.position} is not a record of {self.info.database}: {type(error).__name__}: {error}"
+            return RawFailure(raw.position, "unparsable", reason, raw_text=_text(raw.content))
+        return self.interpret(row)
+
+    def interpret(self, row: Row) -> Record | RawFailure:
+        """Interpret one decoded record; whatever it provokes becomes a `RawFailure` with its payload."""
+        try:
+            return self.record(row)
+        except RecordError as error:
+            return RawFailure(self.name(row), error.rule, error.reason, payload=row.content)
+        except Exception as error:
+            # Whatever a malformed record provokes in a parser, the import goes on and the record is kept.
+            reason = f"{row.position} cannot be read as {self.info.database}: {type(error).__name__}: {error}"
+            return RawFailure(self.name(row), "unparsable", reason, payload=row.content)
+
     def records(self, path: Path) -> Iterator[Record | RawFailure]:
-        """All records of a file. A row that cannot be understood becomes a `RawFailure`; reading goes on."""
-        for row in self.rows(path):
-            if isinstance(row, RawFailure):
-                yield row
-                continue
-            try:
-                yield self.record(row)
-            except RecordError as error:
-                yield RawFailure(self.name(row), error.rule, error.reason, payload=row.content)
-            except Exception as error:
-                # Whatever a malformed record provokes in a parser, the import goes on and the record is kept.
-                reason = f"{row.position} cannot be read as {self.info.database}: {type(error).__name__}: {error}"
-                yield RawFailure(self.name(row), "unparsable", reason, payload=row.content)
+        """All records of a file, read in this process. One that cannot be understood becomes a `RawFailure`."""
+        for raw in self.cut(path):
+            yield raw if isinstance(raw, RawFailure) else self.read(raw)
+
+    def kept(self, external_id: str, payload: dict[str, Any]) -> Row:
+        """The row of a payload that the database keeps, so that a record can be interpreted again.
+
+        Raises:
+            RecordError: the payload does not hold all that the row held.
+        """
+        return Row(external_id, payload)
 
     def name(self, row: Row) -> str:
         """External id of a row that could not be interpreted."""
@@ -112,6 +167,17 @@ class Source(ABC):
         return None
 
 
+_KEPT_TEXT = 1 << 20
+"""Characters of raw text kept of what could not be decoded."""
+
+
+def _text(content: Any) -> str:
+    """What is kept of a record that could not be decoded."""
+    if isinstance(content, bytes):
+        content = content[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
+    return (content if isinstance(content, str) else repr(content))[:_KEPT_TEXT]
+
+
 _REGISTER: dict[str, type[Source]] = {}
 
 
@@ -119,6 +185,7 @@ def register(name: str) -> Callable[[type[Source]], type[Source]]:
     """Class decorator: makes a reader known under the name that `stackscreen import` takes."""
 
     def add(reader: type[Source]) -> type[Source]:
+        reader.reader = name
         _REGISTER[name] = reader
         return reader
 

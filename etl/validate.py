@@ -71,9 +71,12 @@ RULES: dict[str, Rule] = {
 
 @dataclass(slots=True)
 class Accepted:
-    """A record that passed: its canonical structure, the facts to store and the doubts about others."""
+    """A record that passed: its canonical structure, the facts to store and the doubts about others.
 
-    structure: Canonical
+    A stack, or a record that another one's structure belongs to by name, may come without structure of its own.
+    """
+
+    structure: Canonical | None
     facts: list[Fact]
     doubts: list[Doubt]
 
@@ -86,12 +89,12 @@ def validate(record: Record) -> Accepted:
     """
     for refuse in _BEFORE:
         refuse(record)
-    if record.atoms is None:
-        raise RecordError("missing_structure", "The record has no structure.")
-    canonical = canonical_crystal if record.subject is Subject.BULK else canonical_slab
-    structure = canonical(record.atoms)
-    for check in _AFTER:
-        check(record, structure)
+    structure = None
+    if record.atoms is not None:
+        canonical = canonical_crystal if record.subject is Subject.BULK else canonical_slab
+        structure = canonical(record.atoms)
+        for check in _AFTER:
+            check(record, structure)
     accepted = Accepted(structure, [], list(record.doubts))
     candidates = [*record.facts, *_distance_fact(record, structure, accepted)]
     for fact in candidates:
@@ -118,8 +121,11 @@ def doubt_of(fact: Fact) -> Doubt | None:
 
 
 def _has_structure(record: Record) -> None:
-    if record.atoms is None or len(record.atoms.numbers) == 0:
-        raise RecordError("missing_structure", "The record has no atoms.")
+    if record.atoms is not None and len(record.atoms.numbers) > 0:
+        return
+    if record.atoms is None and (record.stack is not None or record.names):
+        return
+    raise RecordError("missing_structure", "The record has no atoms.")
 
 
 def _is_finite(record: Record) -> None:
@@ -256,11 +262,13 @@ _VALUE_RULES: tuple[tuple[str, Callable[[Fact], str | None]], ...] = (
 )
 
 
-def _distance_fact(record: Record, structure: Canonical, accepted: Accepted) -> list[Fact]:
+def _distance_fact(record: Record, structure: Canonical | None, accepted: Accepted) -> list[Fact]:
     """The interlayer distance of the structure, unless the source's own figure contradicts it."""
     stack = record.stack
     if stack is None:
         return []
+    if structure is None or stack.top_atoms is None:
+        return [] if stack.distance is None else [Fact(q.INTERLAYER_DISTANCE, stack.distance, stack.method)]
     is_top = np.zeros(len(structure.numbers), bool)
     is_top[stack.top_atoms] = True
     heights = structure.positions[:, 2]

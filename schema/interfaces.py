@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Double, ForeignKey, Identity, SmallInteger, Text
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    SmallInteger,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base, enum_column
@@ -61,3 +76,30 @@ class Stacking(Base):
     strain_aa: Mapped[float | None] = mapped_column(Double, comment="strain of the top along a, dimensionless")
     strain_bb: Mapped[float | None] = mapped_column(Double, comment="strain of the top along b, dimensionless")
     strain_ab: Mapped[float | None] = mapped_column(Double, comment="shear strain of the top, dimensionless")
+
+
+class InterfaceMember(Base):
+    """The evidence that an interface is the same stack as another: same layers, same registry.
+
+    Every interface whose sides are both known has a row; its own representative is itself.
+    """
+
+    __tablename__ = "interface_member"
+    __table_args__ = ({"comment": "Which computed interfaces are one stack, and why"},)
+
+    interface_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("interface.id", ondelete="CASCADE"), primary_key=True
+    )
+    representative_id: Mapped[int] = mapped_column(
+        BigInteger,
+        ForeignKey("interface.id", ondelete="CASCADE"),
+        index=True,
+        comment="the interface it is the same as",
+    )
+    distance: Mapped[float] = mapped_column(
+        Double, comment="Å, fingerprint distance to the representative at one interlayer distance"
+    )
+    method: Mapped[str] = mapped_column(Text, comment="how it was decided: representative, fingerprint+matcher")
+    version: Mapped[str] = mapped_column(Text, comment="version of the method")
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}", comment="numbers behind the decision")
+    decided_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

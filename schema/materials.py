@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Identity,
+    Index,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -22,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base, enum_column
-from schema.vocabulary import MaterialKind
+from schema.vocabulary import MaterialKind, Ruling
 
 TAU_RE_RANGE = "tau_re BETWEEN 0 AND 0.5"
 TAU_OUTSIDE_UNIT_CIRCLE = "tau_re * tau_re + tau_im * tau_im >= 0.999999 AND tau_im > 0"
@@ -146,3 +147,29 @@ class MaterialMember(Base):
     version: Mapped[str] = mapped_column(Text, comment="version of the deduplication method")
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}", comment="numbers behind the decision")
     decided_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class DedupeRuling(Base):
+    """What a person has ruled about two records: one material, or two.
+
+    The newest ruling on a pair stands, in whichever order it names them.
+
+    A ruling goes by source and external id, so that it outlives corrections of either record.
+    """
+
+    __tablename__ = "dedupe_ruling"
+    __table_args__ = (
+        Index("ix_dedupe_ruling_a", "source_a_id", "external_id_a"),
+        Index("ix_dedupe_ruling_b", "source_b_id", "external_id_b"),
+        {"comment": "Rulings by hand about which records are one material"},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source_a_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="RESTRICT"))
+    external_id_a: Mapped[str] = mapped_column(Text, comment="the one record")
+    source_b_id: Mapped[int] = mapped_column(ForeignKey("source.id", ondelete="RESTRICT"))
+    external_id_b: Mapped[str] = mapped_column(Text, comment="the other record")
+    ruling: Mapped[Ruling] = mapped_column(enum_column(Ruling, "ruling"))
+    author: Mapped[str] = mapped_column(Text, comment="who ruled")
+    note: Mapped[str | None] = mapped_column(Text, comment="why")
+    ruled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

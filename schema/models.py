@@ -3,10 +3,10 @@
 from schema.base import Base
 from schema.errors import StackscreenError
 from schema.features import Embedding, FeatureSet, FeatureVector, ModelVersion
-from schema.interfaces import Interface, Stacking
-from schema.materials import BulkPhase, Material, MaterialMember, Monolayer, Surface
+from schema.interfaces import Interface, InterfaceMember, Stacking
+from schema.materials import BulkPhase, DedupeRuling, Material, MaterialMember, Monolayer, Surface
 from schema.properties import Property, PropertyValue
-from schema.provenance import ImportRun, RecordFlag, Source, SourceRecord
+from schema.provenance import ImportRun, RecordFlag, RecordName, RecordRelease, Source, SourceRecord
 from schema.screening import (
     Candidate,
     PairBlock,
@@ -24,11 +24,13 @@ __all__ = [
     "Base",
     "BulkPhase",
     "Candidate",
+    "DedupeRuling",
     "Embedding",
     "FeatureSet",
     "FeatureVector",
     "ImportRun",
     "Interface",
+    "InterfaceMember",
     "Material",
     "MaterialMember",
     "ModelVersion",
@@ -38,6 +40,8 @@ __all__ = [
     "Property",
     "PropertyValue",
     "RecordFlag",
+    "RecordName",
+    "RecordRelease",
     "SavedScreen",
     "ScreenChange",
     "ScreenResult",

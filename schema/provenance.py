@@ -43,6 +43,10 @@ class Source(Base):
         server_default="100",
         comment="lower wins where sources give the same property by the same method",
     )
+    reader: Mapped[str] = mapped_column(Text, comment="name of the reader of its files")
+    names_from: Mapped[str | None] = mapped_column(
+        Text, comment="plain key of the source by whose names its interfaces speak of their layers"
+    )
 
 
 class ImportRun(Base):
@@ -121,6 +125,18 @@ class SourceRecord(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+class RecordName(Base):
+    """A further name by which other records may speak of this one: an older uid, the uuid of its structure."""
+
+    __tablename__ = "record_name"
+    __table_args__ = ({"comment": "Further names of records, beside their external id"},)
+
+    source_record_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("source_record.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(Text, primary_key=True, index=True, comment="as the source writes it")
+
+
 class RecordFlag(Base):
     """A doubt about one property of an accepted record: the record is used, that value is not."""
 
@@ -135,3 +151,21 @@ class RecordFlag(Base):
     rule: Mapped[str] = mapped_column(Text, comment="name of the rule")
     property_key: Mapped[str] = mapped_column(Text, comment="key of the doubted property")
     detail: Mapped[str] = mapped_column(Text, comment="the rule's sentence, with the value that was read")
+
+
+class RecordRelease(Base):
+    """A person's decision to use a record, or one value of it, in spite of a rule."""
+
+    __tablename__ = "record_release"
+    __table_args__ = (
+        UniqueConstraint("source_record_id", "rule", "property_key", postgresql_nulls_not_distinct=True),
+        {"comment": "Records and values used in spite of a rule, by a person's decision"},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source_record_id: Mapped[int] = mapped_column(ForeignKey("source_record.id", ondelete="CASCADE"))
+    rule: Mapped[str] = mapped_column(Text, comment="name of the rule that is waived")
+    property_key: Mapped[str | None] = mapped_column(Text, comment="the released property; null for the whole record")
+    author: Mapped[str] = mapped_column(Text, comment="who released it")
+    note: Mapped[str | None] = mapped_column(Text, comment="why")
+    released_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

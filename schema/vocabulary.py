@@ -66,6 +66,21 @@ class Method(StrEnum):
     UNSTATED = "unstated"
 
 
+class EnergyReference(StrEnum):
+    """What the zero of an energy scale is."""
+
+    VACUUM = "vacuum"
+    FERMI = "fermi"
+    CALCULATION = "calculation"
+
+
+class Ruling(StrEnum):
+    """What a person has ruled about two records."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 class RunState(StrEnum):
     """Where a screening run stands. At most one run is published."""
 

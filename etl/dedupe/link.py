@@ -28,7 +28,7 @@ FILM_AMBIGUITY = 0.1
 FILM_AREA_RATIO = 0.12
 """Largest |ln| of the ratio of areas per atom of a strained film and its freestanding layer."""
 
-# A name is an external id, or the older uid that the record carries along. Sources of the same label come first.
+# A name is an external id, or a further name that the record carries along. Sources of the same label come first.
 _BY_NAME = text("""
     WITH names AS (
         SELECT DISTINCT ON (name) name, material_id
@@ -39,11 +39,11 @@ _BY_NAME = text("""
             JOIN material_member m ON m.source_record_id = r.id
             WHERE r.state = 'accepted'
             UNION ALL
-            SELECT r.payload->'key_value_pairs'->>'olduid', m.material_id, array_position(:families, s.key), 1, r.id
-            FROM source_record r
+            SELECT n.name, m.material_id, array_position(:families, s.key), 1, r.id
+            FROM record_name n
+            JOIN source_record r ON r.id = n.source_record_id AND r.state = 'accepted'
             JOIN source s ON s.id = r.source_id AND s.key = ANY(:families)
             JOIN material_member m ON m.source_record_id = r.id
-            WHERE r.state = 'accepted' AND r.payload->'key_value_pairs' ? 'olduid'
         ) named
         ORDER BY name, alias, family, id
     ), wanted AS (
@@ -79,34 +79,24 @@ def link_interfaces(connection: Connection) -> tuple[int, int]:
         Sides of interfaces linked by this call, and sides that stay without a material.
     """
     linked = 0
-    keys = {key: identity for identity, key in connection.execute(select(SourceTable.id, SourceTable.key))}
-    for key, source_id in keys.items():
-        reader = reader_of(key)
-        if reader is None:
-            continue
-        if reader.info.names_from is not None:
-            families = _families(key, reader, sorted(keys))
-            counts = connection.scalars(_BY_NAME, {"families": families, "source": source_id})
+    sources = connection.execute(select(SourceTable.id, SourceTable.key, SourceTable.reader, SourceTable.names_from))
+    rows = sources.all()
+    keys = sorted(row.key for row in rows)
+    for row in rows:
+        if row.names_from is not None:
+            families = _families(row.key, row.reader, row.names_from, keys)
+            counts = connection.scalars(_BY_NAME, {"families": families, "source": row.id})
             linked += sum(counts)
-        linked += _link_by_structure(connection, reader, source_id)
+        if row.reader in source_names():
+            linked += _link_by_structure(connection, get_source(row.reader), row.id)
     return linked, int(connection.scalar(_UNLINKED) or 0)
 
 
-def reader_of(key: str) -> Source | None:
-    """The reader of a source key such as `c2db` or `starter-c2db`; None for a source of another kind."""
-    for name in source_names():
-        reader = get_source(name)
-        if key == reader.info.key or key.endswith(f"-{reader.info.key}"):
-            return reader
-    return None
-
-
-def _families(key: str, reader: Source, keys: list[str]) -> list[str]:
+def _families(key: str, reader: str, names_from: str, keys: list[str]) -> list[str]:
     """Sources whose names `key` uses: those of its own label first, then the plain one, then the others."""
-    wanted = get_source(reader.info.names_from or "").info.key
-    label = key.removesuffix(reader.info.key)
-    first = [f"{label}{wanted}", wanted]
-    others = [k for k in keys if k.endswith(f"-{wanted}")]
+    label = key.removesuffix(reader) if key.endswith(f"-{reader}") else ""
+    first = [f"{label}{names_from}", names_from]
+    others = [k for k in keys if k.endswith(f"-{names_from}")]
     return list(dict.fromkeys([*first, *others]))
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from etl.errors import ImportFileError, UnknownKeysError
+from etl.errors import ImportFileError, RecordError, UnknownKeysError
 from etl.payload import load_json
-from etl.records import Atoms, RawFailure
-from etl.source import Row, require_file
+from etl.records import Atoms
+from etl.source import Raw, Row, require_file
 
 _MAGIC = b"SQLite format 3\x00"
 _TABLES = {"systems", "keys"}
@@ -110,11 +110,8 @@ def _check_keys(path: Path, database: str, any_of: frozenset[str], hints: dict[s
     )
 
 
-def ase_rows(path: Path) -> Iterator[Row | RawFailure]:
-    """The rows of an ASE database in the order of their ids; memory stays flat.
-
-    The payload of a row holds `key_value_pairs`, the structure and the total energy. The `data` column (spectra and
-    calculation files, up to megabytes) is described by size and SHA-256.
+def ase_cut(path: Path) -> Iterator[Raw]:
+    """The rows of an ASE database in the order of their ids, undecoded; memory stays flat.
 
     Raises:
         ImportFileError: SQLite finds the file damaged on the way.
@@ -125,22 +122,28 @@ def ase_rows(path: Path) -> Iterator[Row | RawFailure]:
             cursor.arraysize = _FETCH
             while batch := cursor.fetchmany():
                 for columns in batch:
-                    yield _row(columns)
+                    yield Raw(f"row {columns[0]}", columns)
     except sqlite3.DatabaseError as error:
         raise _damaged(path, str(error)) from error
 
 
-def _row(columns: tuple[Any, ...]) -> Row | RawFailure:
-    number, numbers, positions, cell, pbc, energy, magmom, charge, pairs, data, data_bytes = columns
-    position = f"row {number}"
+def ase_row(raw: Raw) -> Row:
+    """Decode a row of an ASE database.
+
+    The payload holds `key_value_pairs`, the structure and the total energy. The `data` column (spectra and calculation
+    files, up to megabytes) is the row's attachment; the payload describes it by size and SHA-256.
+
+    Raises:
+        RecordError: a column is not what ASE's format says.
+    """
+    _, numbers, positions, cell, pbc, energy, magmom, charge, pairs, data, data_bytes = raw.content
     try:
         keys = load_json(pairs or "{}")
         if not isinstance(keys, dict):
             raise TypeError("key_value_pairs is not an object")
         atoms = _atoms(numbers, positions, cell, pbc)
     except (ValueError, TypeError, RecursionError) as error:
-        reason = f"{position} is not a readable ASE row: {error}"
-        return RawFailure(position, "unparsable", reason, raw_text=str(pairs))
+        raise RecordError("unparsable", f"{raw.position} is not a readable ASE row: {error}") from error
     content: dict[str, Any] = {
         "key_value_pairs": keys,
         "numbers": atoms.numbers,
@@ -151,10 +154,36 @@ def _row(columns: tuple[Any, ...]) -> Row | RawFailure:
     content.update({k: v for k, v in (("energy", energy), ("magmom", magmom)) if v is not None})
     if charge:
         content["charge"] = charge
+    attachment = None
     if data is not None:
-        raw = data if isinstance(data, bytes) else str(data).encode()
-        content["data"] = {"bytes": data_bytes, "sha256": hashlib.sha256(raw).hexdigest()}
-    return Row(position, content, atoms)
+        attachment = data if isinstance(data, bytes) else str(data).encode()
+        content["data"] = {"bytes": data_bytes, "sha256": hashlib.sha256(attachment).hexdigest()}
+    return Row(raw.position, content, atoms, attachment)
+
+
+def ase_kept(external_id: str, payload: dict[str, Any]) -> Row:
+    """The row of a payload of `ase_row`, without its attachment.
+
+    Raises:
+        RecordError: the structure is not in the payload.
+    """
+    return Row(external_id, payload, atoms_of(payload))
+
+
+def atoms_of(payload: dict[str, Any]) -> Atoms:
+    """The structure in a payload of `ase_row`.
+
+    Raises:
+        RecordError: it is not there, or its parts do not fit together.
+    """
+    try:
+        numbers = np.array(payload["numbers"], np.int64)
+        positions = np.array(payload["positions"], float).reshape(len(numbers), 3)
+        cell = np.array(payload["cell"], float).reshape(3, 3)
+        a, b, c = (bool(flag) for flag in payload["pbc"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError("missing_structure", f"The kept record has no readable structure: {error}.") from error
+    return Atoms(numbers, positions, cell, (a, b, c))
 
 
 def _array(blob: Any, dtype: str) -> np.ndarray[Any, np.dtype[Any]]:

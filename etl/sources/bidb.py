@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from etl.errors import RecordError
-from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
-from etl.source import Row, Source, SourceInfo, register
-from etl.sources.ase_sqlite import ase_rows, check_ase
+from etl.records import Atoms, Doubt, Fact, Record, Stack
+from etl.source import Raw, Row, Source, SourceInfo, register
+from etl.sources.ase_sqlite import ase_cut, ase_kept, ase_row, atoms_of, check_ase
 from etl.sources.values import number, word
 from schema import quantities as q
 from schema.vocabulary import InterfaceKind, Method, Subject
@@ -80,9 +80,17 @@ class BiDB(Source):
         keys = frozenset({"bilayer_uid", "monolayer_uid", "number_of_layers"})
         return check_ase(path, "BiDB", keys, key_hints={"magstate": "c2db", "gap": "c2db"})
 
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """See `Source.rows`."""
-        return ase_rows(path)
+    def cut(self, path: Path) -> Iterator[Raw]:
+        """See `Source.cut`."""
+        return ase_cut(path)
+
+    def row(self, raw: Raw) -> Row:
+        """See `Source.row`."""
+        return ase_row(raw)
+
+    def kept(self, external_id: str, payload: dict[str, Any]) -> Row:
+        """See `Source.kept`."""
+        return ase_kept(external_id, payload)
 
     def name(self, row: Row) -> str:
         """The bilayer's uid, the monolayer's, or the row."""
@@ -128,11 +136,9 @@ class BiDB(Source):
 
     def film(self, payload: dict[str, Any]) -> Atoms | None:
         """The upper layer of a bilayer: some parents are named by an old uid that no list holds any more."""
-        numbers = np.array(payload["numbers"], np.int64)
-        half = len(numbers) // 2
-        positions, cell = np.array(payload["positions"], float), np.array(payload["cell"], float)
-        periodic = payload["pbc"]
-        return Atoms(numbers[half:], positions[half:], cell, (periodic[0], periodic[1], periodic[2]))
+        atoms = atoms_of(payload)
+        half = len(atoms.numbers) // 2
+        return Atoms(atoms.numbers[half:], atoms.positions[half:], atoms.cell, atoms.periodic)
 
     @staticmethod
     def _with_values(record: Record, keys: dict[str, Any]) -> Record:

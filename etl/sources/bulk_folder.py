@@ -12,7 +12,7 @@ import numpy as np
 
 from etl.errors import ImportFileError, RecordError
 from etl.records import Atoms, RawFailure, Record
-from etl.source import Row, Source, SourceInfo, register
+from etl.source import Raw, Row, Source, SourceInfo, register
 from schema.vocabulary import Subject
 
 _MAX_BYTES = 10 << 20
@@ -50,14 +50,13 @@ class BulkFolder(Source):
             )
         return len(names)
 
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """See `Source.rows`."""
+    def cut(self, path: Path) -> Iterator[Raw | RawFailure]:
+        """See `Source.cut`."""
         for name, content in _files(path):
             if content is None:
                 yield RawFailure(name, "unparsable", f"{name} is too large for one crystal.", raw_text="(not kept)")
                 continue
-            text = content.decode("utf-8", errors="replace")
-            yield Row(name, {"file": name, "content": text})
+            yield Raw(name, {"file": name, "content": content.decode("utf-8", errors="replace")})
 
     def name(self, row: Row) -> str:
         """File name without ending."""
@@ -66,8 +65,9 @@ class BulkFolder(Source):
     def record(self, row: Row) -> Record:
         """One crystal."""
         text = row.content["content"]
-        atoms = _from_cif(text) if row.position.lower().endswith(".cif") else _from_poscar(text)
-        return Record(_stem(row.position), Subject.BULK, row.content, atoms)
+        name = row.content["file"]
+        atoms = _from_cif(text) if name.lower().endswith(".cif") else _from_poscar(text)
+        return Record(_stem(name), Subject.BULK, row.content, atoms)
 
 
 def _is_structure(name: str) -> bool:

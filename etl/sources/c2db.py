@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import RecordError
-from etl.records import Doubt, Fact, RawFailure, Record
-from etl.source import Row, Source, SourceInfo, register
-from etl.sources.ase_sqlite import ase_rows, check_ase
+from etl.records import Doubt, Fact, Record
+from etl.source import Raw, Row, Source, SourceInfo, register
+from etl.sources.ase_sqlite import ase_cut, ase_kept, ase_row, check_ase
 from etl.sources.values import number, word
 from schema import quantities as q
 from schema.vocabulary import Face, Method, Subject
@@ -77,9 +77,17 @@ class C2DB(Source):
         """See `Source.check`."""
         return check_ase(path, "C2DB", frozenset({"uid"}), key_hints={"bilayer_uid": "bidb"})
 
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """See `Source.rows`."""
-        return ase_rows(path)
+    def cut(self, path: Path) -> Iterator[Raw]:
+        """See `Source.cut`."""
+        return ase_cut(path)
+
+    def row(self, raw: Raw) -> Row:
+        """See `Source.row`."""
+        return ase_row(raw)
+
+    def kept(self, external_id: str, payload: dict[str, Any]) -> Row:
+        """See `Source.kept`."""
+        return ase_kept(external_id, payload)
 
     def name(self, row: Row) -> str:
         """The uid, or the row."""
@@ -97,6 +105,9 @@ class C2DB(Source):
             value = number(keys, name)
             if value is not None:
                 record.facts.append(Fact(quantity, value, method))
+        older = word(keys, "olduid")
+        if older is not None and older != uid:
+            record.names.append(older)
         total = next((e for e in (number(keys, "etot"), number(row.content, "energy")) if e is not None), None)
         if total is not None:
             record.facts.append(Fact(q.TOTAL_ENERGY, total, Method.PBE))

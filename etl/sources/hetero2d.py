@@ -18,8 +18,8 @@ import numpy as np
 
 from etl.errors import ImportFileError, RecordError
 from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
-from etl.source import Row, Source, SourceInfo, register, require_file
-from etl.sources.json_stream import count_lines, first_object, lines, object_items
+from etl.source import Raw, Row, Source, SourceInfo, register, require_file
+from etl.sources.json_stream import count_lines, first_object, line_row, lines, object_items
 from etl.sources.pymatgen_dict import atoms_from_dict
 from etl.sources.values import number, word
 from schema import quantities as q
@@ -57,21 +57,18 @@ class Hetero2d(Source):
             )
         return count_lines(path) if kind == "lines" and isinstance(value, dict) and _KEY in value else None
 
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """See `Source.rows`."""
+    def cut(self, path: Path) -> Iterator[Raw | RawFailure]:
+        """See `Source.cut`."""
         kind, value = first_object(path)
         if kind == "lines" and isinstance(value, dict) and _KEY in value:
             yield from lines(path)
             return
         for item in object_items(path):
-            if isinstance(item, RawFailure):
-                yield item
-                continue
-            key, content = item
-            if isinstance(content, dict):
-                yield Row(key, content)
-            else:
-                yield RawFailure(key, "unparsable", f"{key} is JSON, but no object.", raw_text=str(content))
+            yield item if isinstance(item, RawFailure) else Raw(*item)
+
+    def row(self, raw: Raw) -> Row:
+        """See `Source.row`."""
+        return line_row(raw)
 
     def name(self, row: Row) -> str:
         """The key in the object; for JSON lines an id field, or the line."""

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from etl.errors import ImportFileError
+from etl.errors import ImportFileError, RecordError
 from etl.payload import load_json
 from etl.records import RawFailure
-from etl.source import Row
+from etl.source import Raw, Row
 
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
@@ -62,23 +62,37 @@ def first_object(path: Path) -> tuple[str, Any]:
     return "lines", value
 
 
-def lines(path: Path) -> Iterator[Row | RawFailure]:
-    """One row a line. A line that is no JSON object is kept as raw text and reading goes on."""
+def lines(path: Path) -> Iterator[Raw | RawFailure]:
+    """The non-empty lines; one that is too long for a record is kept in part, and reading goes on."""
     with open_text(path) as text:
-        for number, line in enumerate(text, start=1):
-            if not line.strip():
-                continue
+        number = 0
+        while line := text.readline(_MAX_VALUE):
+            number += 1
             position = f"line {number}"
-            try:
-                value = load_json(line)
-            except (ValueError, RecursionError) as error:
-                yield RawFailure(position, "unparsable", f"{position} is not JSON: {error}", raw_text=line[:_KEPT])
-                continue
-            if not isinstance(value, dict):
-                reason = f"{position} is JSON, but no object."
+            if len(line) == _MAX_VALUE and not line.endswith("\n"):
+                reason = f"{position} is longer than {_MAX_VALUE >> 20} million characters: no record of a database."
                 yield RawFailure(position, "unparsable", reason, raw_text=line[:_KEPT])
-                continue
-            yield Row(position, value)
+                while line and not line.endswith("\n"):
+                    line = text.readline(_MAX_VALUE)
+            elif line.strip():
+                yield Raw(position, line)
+
+
+def line_row(raw: Raw) -> Row:
+    """Decode a line of `lines`, or take an object that `object_items` has decoded.
+
+    Raises:
+        RecordError: it is no JSON object.
+    """
+    value = raw.content
+    if isinstance(value, str):
+        try:
+            value = load_json(value)
+        except (ValueError, RecursionError) as error:
+            raise RecordError("unparsable", f"{raw.position} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RecordError("unparsable", f"{raw.position} is JSON, but no object.")
+    return Row(raw.position, value)
 
 
 def count_lines(path: Path) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from etl.errors import ImportFileError, RecordError, UnknownKeysError
 from etl.records import Fact, RawFailure, Record
-from etl.source import Row, Source, SourceInfo, register, require_file
-from etl.sources.json_stream import count_lines, first_object, lines
+from etl.source import Raw, Row, Source, SourceInfo, register, require_file
+from etl.sources.json_stream import count_lines, first_object, line_row, lines
 from etl.sources.pymatgen_dict import atoms_from_dict
 from etl.sources.values import number, word
 from schema import quantities as q
@@ -59,9 +59,13 @@ class TwoDMatPedia(Source):
             )
         return count_lines(path)
 
-    def rows(self, path: Path) -> Iterator[Row | RawFailure]:
-        """See `Source.rows`."""
+    def cut(self, path: Path) -> Iterator[Raw | RawFailure]:
+        """See `Source.cut`."""
         return lines(path)
+
+    def row(self, raw: Raw) -> Row:
+        """See `Source.row`."""
+        return line_row(raw)
 
     def name(self, row: Row) -> str:
         """The material_id, or the line."""
