@@ -1,5 +1,7 @@
-"""One small reader a database; importing this package registers them all."""
+"""One reader a database. A module here is found by itself: adding a source is adding its file."""
 
-from etl.sources import bidb, bulk_folder, c2db, hetero2d, twodmatpedia
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["bidb", "bulk_folder", "c2db", "hetero2d", "twodmatpedia"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
