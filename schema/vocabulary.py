@@ -59,10 +59,13 @@ class Method(StrEnum):
     HSE06 = "HSE06"
     G0W0 = "G0W0"
     OPTB88 = "optB88-vdW"
+    TB_MBJ = "TB-mBJ"
+    GGA_R2SCAN = "PBE+U/r2SCAN mixed"
     VDW_DF = "vdW-DF"
     EXPERIMENT = "experiment"
     LITERATURE = "literature"
     GEOMETRY = "geometry"
+    ML_PREDICTED = "ML (source)"
     UNSTATED = "unstated"
 
 
