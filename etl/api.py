@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from etl.batch import Counts
 from etl.dedupe.assign import DedupeReport, deduplicate
 from etl.errors import ImportFileError
+from etl.judge import Read
 from etl.load import BATCH, Loader
-from etl.records import RawFailure, Record
+from etl.parsing import Parser, ParserLimits
 from etl.runs import end_run, ensure_source, exclusive, identify, ping, refresh_statistics, source_key, start_run
 from etl.source import Source, get_source
 from schema.errors import StackscreenError
@@ -61,7 +61,13 @@ class ImportReport:
 
 
 def import_file(
-    engine: Engine, reader: str, path: Path, *, label: str | None = None, progress: Progress | None = None
+    engine: Engine,
+    reader: str | Source,
+    path: Path,
+    *,
+    label: str | None = None,
+    progress: Progress | None = None,
+    limits: ParserLimits | None = None,
 ) -> ImportReport:
     """Import one file (or folder); importing it again changes nothing.
 
@@ -70,23 +76,24 @@ def import_file(
 
     Args:
         engine: the database, at the newest migration.
-        reader: name of the reader, see `etl.source.source_names`.
+        reader: a reader, or the name of one, see `etl.source.source_names`.
         path: the file.
         label: keeps the records apart as source `<label>-<reader>`, which yields to the plain source.
         progress: called after every batch.
+        limits: processes, time and memory for parsing.
 
     Raises:
         ImportFileError: the file is missing, of another kind or damaged.
         ImportBusyError: the same source is being imported by another process.
         DatabaseDownError: the database does not answer.
     """
-    source = get_source(reader)
+    source = get_source(reader) if isinstance(reader, str) else reader
     total = source.check(path)
     key = source_key(source.info, label)
     try:
         ping(engine)
         with exclusive(engine, f"stackscreen import {key}", f"Another import of {key} is under way."):
-            return _import(engine, source, path, label, progress, total)
+            return _import(engine, source, path, label, progress, total, limits or ParserLimits())
     except (OperationalError, psycopg.OperationalError) as error:
         raise _database_down(error) from error
 
@@ -116,7 +123,13 @@ def _database_down(error: Exception) -> DatabaseDownError:
 
 
 def _import(
-    engine: Engine, source: Source, path: Path, label: str | None, progress: Progress | None, total: int | None
+    engine: Engine,
+    source: Source,
+    path: Path,
+    label: str | None,
+    progress: Progress | None,
+    total: int | None,
+    limits: ParserLimits,
 ) -> ImportReport:
     started = time.monotonic()
     file = identify(path)
@@ -125,10 +138,11 @@ def _import(
         run_id = start_run(connection, source_id, file, source.version)
     loader = Loader(engine, source_id, run_id)
     try:
-        for batch in _batches(source.records(path)):
-            loader.load(batch)
-            if progress is not None:
-                progress(loader.counts.read, total)
+        with Parser(source, loader.known(), limits) as parser:
+            for batch in _batches(parser.reads(path)):
+                loader.load(batch)
+                if progress is not None:
+                    progress(loader.counts.read, total)
         with engine.begin() as connection:
             end_run(connection, run_id)
         if loader.counts.accepted:
@@ -152,8 +166,20 @@ def _fail(engine: Engine, run_id: int, error: str) -> None:
         return
 
 
-def _batches(records: Iterator[Record | RawFailure]) -> Iterator[list[Record | RawFailure]]:
-    while batch := list(islice(records, BATCH)):
+def _batches(chunks: Iterator[list[Read]]) -> Iterator[list[Read]]:
+    """Batches of at least `BATCH` records; what came before a damage is handed out before the damage is reported."""
+    batch: list[Read] = []
+    try:
+        for chunk in chunks:
+            batch += chunk
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+    except ImportFileError:
+        if batch:
+            yield batch
+        raise
+    if batch:
         yield batch
 
 

@@ -7,24 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from etl.errors import RecordError
-from etl.payload import canonical_json, clean_text, digest
-from etl.records import RawFailure, Record
-from etl.validate import Accepted, validate
-from schema.vocabulary import RecordState, Subject
+from etl.judge import Read
+from etl.validate import Accepted
+from schema.vocabulary import RecordState
 
 DUPLICATE = "duplicate_external_id"
-
-
-@dataclass(slots=True)
-class Read:
-    """One record or failure as it came from the reader, with its canonical payload and hash."""
-
-    item: Record | RawFailure
-    external_id: str
-    payload: bytes | None
-    raw_text: str | None
-    payload_hash: bytes
 
 
 class Held(NamedTuple):
@@ -77,21 +64,6 @@ class Counts:
         self.quarantined.update(other.quarantined)
 
 
-def prepare(item: Record | RawFailure) -> Read:
-    """Give a record its canonical payload and hash."""
-    external_id = clean_text(item.external_id) or "(unnamed)"
-    if item.payload is not None:
-        try:
-            payload = canonical_json(item.payload)
-        except (TypeError, ValueError, RecursionError) as error:
-            reason = f"The content of {external_id} cannot be kept as JSON: {error}"
-            item = RawFailure(external_id, "unparsable", reason, raw_text=repr(item.payload)[: 1 << 20])
-        else:
-            return Read(item, external_id, payload, None, digest(payload))
-    raw = clean_text((item.raw_text if isinstance(item, RawFailure) else None) or "")
-    return Read(item, external_id, None, raw, digest(raw.encode()))
-
-
 class Decider:
     """Remembers which names this file has brought so far, to find two records of one name."""
 
@@ -123,7 +95,7 @@ class Decider:
                 counts.unchanged += 1
                 continue
             taken.add((read.external_id, read.payload_hash))
-            decision = _judge(read, repeated)
+            decision = _decide(read, repeated)
             decision.held = version
             if decision.accepted is not None:
                 decision.supersedes = living.get(read.external_id)
@@ -144,21 +116,11 @@ def _is_known(version: Held | None, repeated: bool) -> bool:
     return version.state is RecordState.QUARANTINED and version.rule != DUPLICATE
 
 
-def _judge(read: Read, repeated: bool) -> Decision:
-    item = read.item
-    if isinstance(item, RawFailure):
-        return Decision(read, None, item.rule, clean_text(item.reason))
-    if repeated:
+def _decide(read: Read, repeated: bool) -> Decision:
+    if repeated and read.rule is None:
         reason = f"The file has another record named {read.external_id} with another content; the first one stands."
         return Decision(read, None, DUPLICATE, reason)
-    try:
-        return Decision(read, validate(item))
-    except RecordError as error:
-        return Decision(read, None, error.rule, clean_text(error.reason))
-    except (ValueError, ArithmeticError, IndexError, MemoryError) as error:
-        # Nonsense that no rule foresaw must cost one record, not the import.
-        reason = f"The record cannot be checked: {type(error).__name__}: {error}"
-        return Decision(read, None, "unparsable", clean_text(reason))
+    return Decision(read, read.accepted, read.rule, read.reason)
 
 
 def _count_accepted(counts: Counts, decision: Decision) -> None:
@@ -167,8 +129,3 @@ def _count_accepted(counts: Counts, decision: Decision) -> None:
     doubts = decision.accepted.doubts if decision.accepted else []
     counts.flagged += bool(doubts)
     counts.flags.update(doubt.rule for doubt in doubts)
-
-
-def subject_of(read: Read) -> Subject | None:
-    """What the record describes; None for what could not be read."""
-    return read.item.subject if isinstance(read.item, Record) else None

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, and_, or_, select, update
 
-from etl.batch import Counts, Decider, Decision, Held, Read, prepare, subject_of
+from etl.batch import DUPLICATE, Counts, Decider, Decision, Held
 from etl.canonical import Canonical
 from etl.copying import copy_rows, driver_cursor, reserve_ids
 from etl.formula import formulas
+from etl.judge import Read, fingerprint
 from etl.payload import clean_text
-from etl.records import RawFailure, Record, Stack
+from etl.records import Stack
 from etl.spectra import Spectrum
 from etl.spectra_store import copy_spectra
 from schema.properties import Property
@@ -47,9 +48,8 @@ class Loader:
             }
         self.counts = Counts()
 
-    def load(self, items: Sequence[Record | RawFailure]) -> None:
+    def load(self, reads: Sequence[Read]) -> None:
         """Decide and write one batch, and count it, in one transaction."""
-        reads = [prepare(item) for item in items]
         with self._engine.begin() as connection:
             held, living = self._held(connection, reads)
             decisions, counts = self._decider.decide(reads, held, living)
@@ -57,6 +57,18 @@ class Loader:
                 self._write(connection, decisions)
             self._count(connection, counts)
         self.counts.add(counts)
+
+    def known(self) -> frozenset[bytes]:
+        """Fingerprints of the content that the database holds and that stands, see `etl.judge.fingerprint`."""
+        statement = select(SourceRecord.external_id, SourceRecord.payload_hash).where(
+            SourceRecord.source_id == self._source_id,
+            or_(
+                SourceRecord.state == RecordState.ACCEPTED,
+                and_(SourceRecord.state == RecordState.QUARANTINED, SourceRecord.rule != DUPLICATE),
+            ),
+        )
+        with self._engine.connect() as connection:
+            return frozenset(fingerprint(name, bytes(content)) for name, content in connection.execute(statement))
 
     def _held(
         self, connection: Connection, reads: Iterable[Read]
@@ -134,7 +146,7 @@ class Loader:
             identity,
             self._source_id,
             read.external_id,
-            subject_of(read),
+            read.subject,
             payload,
             read.raw_text,
             read.payload_hash,
@@ -156,23 +168,22 @@ class Loader:
         stacks: list[tuple[int, int | None, Stack]] = []
         spectra: list[tuple[int, Sequence[Spectrum]]] = []
         for record_id, decision in derived:
-            accepted, record = decision.accepted, decision.read.item
+            accepted = decision.accepted
             assert accepted is not None  # noqa: S101 - `derived` holds no other
-            assert isinstance(record, Record)  # noqa: S101 - as above
             structure_id = structure_ids.get(record_id)
             if structure_id is not None and accepted.structure is not None:
                 structures.append(self._structure(structure_id, record_id, accepted.structure))
-            names.extend((record_id, clean_text(name)) for name in dict.fromkeys(record.names))
-            if record.spectra:
-                spectra.append((record_id, record.spectra))
+            names.extend((record_id, clean_text(name)) for name in dict.fromkeys(accepted.names))
+            if accepted.spectra:
+                spectra.append((record_id, accepted.spectra))
             for fact in accepted.facts:
                 number, label = (None, fact.value) if isinstance(fact.value, str) else (fact.value, None)
                 property_id = self._properties[fact.quantity.key]
                 values.append((property_id, record_id, fact.method.value, fact.face, number, label))
             unique = {(doubt.rule, doubt.property_key): doubt.detail for doubt in accepted.doubts}
             flags.extend((record_id, rule, key, detail) for (rule, key), detail in unique.items())
-            if record.stack is not None:
-                stacks.append((record_id, structure_id, record.stack))
+            if accepted.stack is not None:
+                stacks.append((record_id, structure_id, accepted.stack))
         copy_rows(cursor, "structure", _STRUCTURE, structures)
         copy_rows(cursor, "property_value", _VALUE, values)
         copy_rows(cursor, "record_flag", _FLAG, flags)

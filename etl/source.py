@@ -120,10 +120,10 @@ class Source(ABC):
         try:
             row = self.row(raw)
         except RecordError as error:
-            return RawFailure(raw.position, error.rule, error.reason, raw_text=_text(raw.content))
+            return RawFailure(raw.position, error.rule, error.reason, raw_text=kept_text(raw.content))
         except Exception as error:
             reason = f"{raw.position} is not a record of {self.info.database}: {type(error).__name__}: {error}"
-            return RawFailure(raw.position, "unparsable", reason, raw_text=_text(raw.content))
+            return RawFailure(raw.position, "unparsable", reason, raw_text=kept_text(raw.content))
         return self.interpret(row)
 
     def interpret(self, row: Row) -> Record | RawFailure:
@@ -171,7 +171,7 @@ _KEPT_TEXT = 1 << 20
 """Characters of raw text kept of what could not be decoded."""
 
 
-def _text(content: Any) -> str:
+def kept_text(content: Any) -> str:
     """What is kept of a record that could not be decoded."""
     if isinstance(content, bytes):
         content = content[:_KEPT_TEXT].decode("utf-8", "backslashreplace")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase.data import covalent_radii
 
 from etl.canonical import MIN_VACUUM, Canonical, canonical_crystal, canonical_slab
 from etl.errors import RecordError
-from etl.records import Doubt, Fact, Record
+from etl.records import Doubt, Fact, Record, Stack
+from etl.spectra import Spectrum
 from schema import quantities as q
 from schema.vocabulary import Subject
 
@@ -49,6 +50,8 @@ RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("unparsable", "The line, row or file is not what its container should hold."),
+        Rule("crashed_parser", "The process that read the record died of it, or ran out of memory."),
+        Rule("too_slow", "Reading the record took longer than its limit."),
         Rule("unknown_keys", "The record has none of the keys by which its database names records."),
         Rule("missing_structure", "The record has no readable atomic structure."),
         Rule("non_finite", "A number is NaN or infinite."),
@@ -79,6 +82,9 @@ class Accepted:
     structure: Canonical | None
     facts: list[Fact]
     doubts: list[Doubt]
+    stack: Stack | None = None
+    names: list[str] = field(default_factory=list)
+    spectra: list[Spectrum] = field(default_factory=list)
 
 
 def validate(record: Record) -> Accepted:
@@ -95,7 +101,7 @@ def validate(record: Record) -> Accepted:
         structure = canonical(record.atoms)
         for check in _AFTER:
             check(record, structure)
-    accepted = Accepted(structure, [], list(record.doubts))
+    accepted = Accepted(structure, [], list(record.doubts), record.stack, record.names, record.spectra)
     candidates = [*record.facts, *_distance_fact(record, structure, accepted)]
     for fact in candidates:
         doubt = doubt_of(fact)

@@ -7,6 +7,7 @@ calculation, never a discovery.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
@@ -36,6 +37,10 @@ class Quantity:
     high: float = inf
     per_face: bool = False
 
+    def __reduce__(self) -> tuple[Callable[[str], Quantity], tuple[str]]:
+        # A quantity is known by its key: sent to another process, it is still the same object there.
+        return _by_key, (self.key,)
+
     @property
     def is_label(self) -> bool:
         """Whether the quantity is a word (magnetic state ...) and not a number."""
@@ -44,6 +49,10 @@ class Quantity:
     def allows(self, value: float) -> bool:
         """Whether `value`, in `unit`, is physically possible. False for NaN."""
         return self.low <= value <= self.high
+
+
+def _by_key(key: str) -> Quantity:
+    return QUANTITIES[key]
 
 
 _LAYER = (Subject.MONOLAYER,)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from imported import content, counts, scalar
 from small_files import (
     bidb_file,
     bidb_keys,
@@ -33,44 +29,6 @@ from etl.runs import exclusive
 from schema.engine import make_engine
 
 pytestmark = pytest.mark.services
-
-TABLES = (
-    "source", "source_record", "structure", "property_value", "interface", "stacking", "record_flag", "material",
-    "monolayer", "bulk_phase", "material_member",
-)  # fmt: skip
-
-
-def counts(engine: Engine) -> dict[str, int]:
-    with engine.connect() as connection:
-        return {table: connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in TABLES}
-
-
-def scalar(engine: Engine, statement: str, **bind: object) -> object:
-    with engine.connect() as connection:
-        return connection.scalar(text(statement), bind)
-
-
-CONTENT = """
-    SELECT s.key, r.external_id, encode(r.payload_hash, 'hex'), r.state, r.rule, r.payload::text, r.raw_text,
-           encode(t.digest, 'hex'), t.formula,
-           (SELECT string_agg(concat_ws(' ', p.key, v.method, v.face, v.value, v.label), ';'
-                              ORDER BY p.key, v.method, v.face)
-            FROM property_value v JOIN property p ON p.id = v.property_id WHERE v.source_record_id = r.id),
-           (SELECT string_agg(concat_ws(' ', f.rule, f.property_key), ';' ORDER BY f.rule, f.property_key)
-            FROM record_flag f WHERE f.source_record_id = r.id),
-           i.bottom_name, k.top_operation::text, k.shift_a, k.shift_b, k.flip
-    FROM source_record r JOIN source s ON s.id = r.source_id
-    LEFT JOIN structure t ON t.source_record_id = r.id
-    LEFT JOIN interface i ON i.source_record_id = r.id
-    LEFT JOIN stacking k ON k.interface_id = i.id
-    ORDER BY s.key, r.external_id, r.payload_hash
-"""
-
-
-def content(engine: Engine) -> list[tuple[object, ...]]:
-    """All that an import leaves, without ids and times."""
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(CONTENT))]
 
 
 def write_all(folder: Path) -> list[tuple[str, Path]]:
@@ -237,60 +195,6 @@ def test_one_source_is_imported_by_one_process_at_a_time(engine: Engine, tmp_pat
     with exclusive(engine, "stackscreen import c2db", "busy"), pytest.raises(ImportBusyError):
         import_file(engine, "c2db", path)
     assert import_file(engine, "c2db", path).accepted == 5
-
-
-IMPORTER = """
-import sys
-from pathlib import Path
-from schema.engine import make_engine
-import etl.api, etl.load
-etl.api.BATCH = 20
-print("ready", flush=True)
-etl.api.import_file(make_engine(sys.argv[1]), "c2db", Path(sys.argv[2]),
-                    progress=lambda done, total: print(done, flush=True))
-"""
-
-
-def start_import(url: str, path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", IMPORTER, url, str(path)], stdout=subprocess.PIPE, text=True)
-
-
-def wait_until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("after", [40, 160, 280])
-def test_a_killed_import_is_completed_by_the_next_one(
-    engine: Engine, database_url: str, empty_database_url: str, tmp_path: Path, after: int
-) -> None:
-    path = many_layers(tmp_path / "c.db", 300)
-    process = start_import(database_url, path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == str(after):
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
-    # The server notices the dead client and frees the lock in its own time.
-    wait_until(lambda: not scalar(engine, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
-    committed = counts(engine)["source_record"]
-    assert after <= committed <= 300
-    assert scalar(engine, "SELECT n_read FROM import_run") == committed
-    report = import_file(engine, "c2db", path)
-    assert (report.accepted, report.unchanged) == (300 - committed, committed)
-    states = scalar(engine, "SELECT array_agg(state ORDER BY id) FROM import_run")
-    assert states == ["failed", "finished"] or (committed == 300 and states[-1] == "finished")
-    from schema.migrate import upgrade
-
-    undisturbed = make_engine(empty_database_url)
-    upgrade(undisturbed)
-    import_file(undisturbed, "c2db", path)
-    assert content(engine) == content(undisturbed)
-    undisturbed.dispose()
 
 
 def test_all_real_data_go_in_and_nothing_is_lost(engine: Engine, shared_data: Path) -> None:

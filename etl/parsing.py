@@ -1,0 +1,185 @@
+"""Reading records in worker processes: what crashes, hangs or swells there costs one record, never the import.
+
+The importing process cuts the file; workers decode, interpret and judge chunks of records. A chunk whose worker dies or
+overruns its time is read again record by record, each in a process that may die of it, and the culprit is quarantined.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import TimeoutError as OutOfTime
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from etl.judge import Read, judge
+from etl.records import RawFailure
+from etl.source import Raw, Source, kept_text
+
+Item = Raw | RawFailure
+
+
+@dataclass(frozen=True, slots=True)
+class ParserLimits:
+    """What the parsing of an import may use.
+
+    Attributes:
+        workers: processes.
+        record_seconds: s, time for one record (and for a chunk of them).
+        memory_bytes: data memory of one process, beyond what it needs to start.
+        chunk: records handed over at a time.
+    """
+
+    workers: int = 2
+    record_seconds: float = 60.0
+    memory_bytes: int = 1 << 30
+    chunk: int = 100
+
+
+class _Worker:
+    """What a parsing process holds for as long as it lives."""
+
+    source: Source
+    known: frozenset[bytes]
+
+
+def _start(source: Source, known: frozenset[bytes], memory_bytes: int) -> None:
+    _Worker.source, _Worker.known = source, known
+    used = _data_bytes()
+    resource.setrlimit(resource.RLIMIT_DATA, (used + memory_bytes, used + memory_bytes))
+    # A crash is expected and reported; its memory image is of no use.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _data_bytes() -> int:
+    """Bytes of writable private memory of this process, which `RLIMIT_DATA` counts."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _parse(items: list[Item]) -> list[Read]:
+    source, known = _Worker.source, _Worker.known
+    return [judge(item if isinstance(item, RawFailure) else source.read(item), known) for item in items]
+
+
+class Parser:
+    """Parsing processes for one file; a context manager.
+
+    Args:
+        source: the reader.
+        known: fingerprints of what the database holds, see `etl.judge.fingerprint`: such content is not interpreted.
+        limits: what the processes may use.
+    """
+
+    def __init__(self, source: Source, known: frozenset[bytes], limits: ParserLimits) -> None:
+        self._source = source
+        self._limits = limits
+        self._arguments = (source, known, limits.memory_bytes)
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._pool = self._new_pool(self._limits.workers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def _new_pool(self, workers: int) -> ProcessPool:
+        pool = ProcessPool(workers, initializer=_start, initargs=self._arguments, context=_context())
+        self._resources.callback(pool.join)
+        self._resources.callback(pool.stop)
+        return pool
+
+    def reads(self, path: Path) -> Iterator[list[Read]]:
+        """The judged records of the file in its order, a chunk at a time.
+
+        Raises:
+            ImportFileError: the file turns out to be damaged on the way; what was read before has been yielded.
+        """
+        under_way: deque[tuple[list[Item], ProcessFuture[list[Read]]]] = deque()
+        damage: Exception | None = None
+        chunks = _chunks(self._source.cut(path), self._limits.chunk)
+        while True:
+            # Enough chunks ahead to keep every worker busy, few enough to keep memory flat.
+            while damage is None and len(under_way) < 2 * self._limits.workers + 1:
+                try:
+                    chunk = next(chunks, None)
+                except Exception as error:  # the file's damage is reported after what came before it
+                    damage = error
+                    break
+                if chunk is None:
+                    break
+                under_way.append((chunk, self._schedule(chunk)))
+            if not under_way:
+                break
+            items, future = under_way.popleft()
+            yield self._result(items, future)
+        if damage is not None:
+            raise damage
+
+    def _schedule(self, items: list[Item]) -> ProcessFuture[list[Read]]:
+        return self._pool.schedule(_parse, args=(items,), timeout=self._limits.record_seconds)
+
+    def _result(self, items: list[Item], future: ProcessFuture[list[Read]]) -> list[Read]:
+        try:
+            return future.result()
+        except (ProcessExpired, OutOfTime, MemoryError):
+            return [self._alone(item) for item in items]
+
+    def _alone(self, item: Item) -> Read:
+        started = time.monotonic()
+        try:
+            return self._schedule([item]).result()[0]
+        except OutOfTime:
+            reason = f"{item_name(item)} was not read within {self._limits.record_seconds:g} s."
+            return judge(_failure(item, "too_slow", reason))
+        except MemoryError:
+            size = self._limits.memory_bytes >> 20
+            return judge(_failure(item, "crashed_parser", f"{item_name(item)} needs more than {size} MiB to be read."))
+        except ProcessExpired as error:
+            reason = f"{item_name(item)} ended its reader with exit code {error.exitcode}"
+            reason += f" after {time.monotonic() - started:.1f} s."
+            return judge(_failure(item, "crashed_parser", reason))
+
+
+def item_name(item: Item) -> str:
+    """Where the record stands in its file."""
+    return item.position if isinstance(item, Raw) else item.external_id
+
+
+def _failure(item: Item, rule: str, reason: str) -> RawFailure:
+    if isinstance(item, RawFailure):
+        return item
+    return RawFailure(item.position, rule, reason, raw_text=kept_text(item.content))
+
+
+def _context() -> multiprocessing.context.ForkServerContext:
+    # Forked from a process that has imported the readers and holds no connection, thread or lock of ours.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "etl.parsing", "etl.sources"])
+    return context
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def default_workers() -> int:
+    """Processes for parsing: one a processor that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
