@@ -21,6 +21,8 @@ CANONICAL_VACUUM = 20.0
 """Å, empty space in the third vector of every canonical slab."""
 MIN_VACUUM = 5.0
 """Å: a smaller gap is a van der Waals gap of a layered crystal (2.8-4 Å), or none."""
+MAX_CRYSTAL_GAP = 2 * MIN_VACUUM
+"""Å: a crystal with more empty space than this is a slab."""
 _DIGEST_STEP = 1e-4
 """Å, resolution of the structure digest."""
 _FLAT = 1e-9
@@ -65,8 +67,12 @@ class Canonical:
         return hasher.digest()
 
 
-def canonical_crystal(atoms: Atoms) -> Canonical:
+def canonical_crystal(atoms: Atoms, *, max_gap: float = MAX_CRYSTAL_GAP) -> Canonical:
     """A three-dimensional crystal, kept as its source gave it.
+
+    Args:
+        atoms: as the source gave them.
+        max_gap: Å, empty space beyond which it is refused.
 
     Raises:
         RecordError: rule `not_3d`, the cell has no volume or holds a slab.
@@ -74,24 +80,28 @@ def canonical_crystal(atoms: Atoms) -> Canonical:
     if abs(np.linalg.det(atoms.cell)) < _FLAT:
         raise RecordError("not_3d", "The three cell vectors span no volume.")
     gap, axis = max((_gap(atoms, axis)[0], axis) for axis in range(3))
-    if gap > 2 * MIN_VACUUM:
+    if gap > max_gap:
         raise RecordError("not_3d", f"The cell has {gap:.1f} Å of empty space along vector {axis + 1}: it is a slab.")
     return Canonical(atoms.numbers, atoms.positions, atoms.cell, 3, None)
 
 
-def canonical_slab(atoms: Atoms) -> Canonical:
+def canonical_slab(atoms: Atoms, *, min_vacuum: float = MIN_VACUUM) -> Canonical:
     """A slab in canonical form.
 
     Which face is up follows from the source: +z is the side of the third vector (or of whichever vector crosses the
     vacuum). A left-handed cell is made right-handed by exchanging its in-plane vectors.
 
+    Args:
+        atoms: as the source gave them.
+        min_vacuum: Å, empty space below which it is refused.
+
     Raises:
-        RecordError: rule `not_2d`, no direction has `MIN_VACUUM` of empty space, or the plane has no area.
+        RecordError: rule `not_2d`, no direction has `min_vacuum` of empty space, or the plane has no area.
     """
     atoms = _completed(atoms)
     gap, unwrapped, axis = _widest_gap(atoms)
-    if gap < MIN_VACUUM:
-        reason = f"The largest empty gap is {gap:.2f} Å, less than the {MIN_VACUUM} Å that tell a layer from a crystal."
+    if gap < min_vacuum:
+        reason = f"The largest empty gap is {gap:.2f} Å, less than the {min_vacuum} Å that tell a layer from a crystal."
         raise RecordError("not_2d", reason)
     first, second = (axis + 1) % 3, (axis + 2) % 3
     if np.linalg.det(atoms.cell) < 0:

@@ -1,7 +1,8 @@
 """What is refused, what is doubted, and by which rule: a table of small functions.
 
 A refused record is quarantined whole, with its raw payload. A doubted property is not stored; the record is used and
-carries a flag. Both name their rule and say what was found.
+carries a flag. Both name their rule and say what was found. What a person has released (`Waived`) is used in spite of
+its rule. What each rule is for, and what to do about it, is told in `etl.explanations`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from ase.data import covalent_radii
+from numpy.typing import NDArray
 
-from etl.canonical import MIN_VACUUM, Canonical, canonical_crystal, canonical_slab
+from etl.canonical import MAX_CRYSTAL_GAP, MIN_VACUUM, Canonical, canonical_crystal, canonical_slab
 from etl.errors import RecordError
-from etl.records import Doubt, Fact, Record, Stack
+from etl.records import Atoms, Doubt, Fact, Record, Stack
 from etl.spectra import Spectrum
 from schema import quantities as q
 from schema.vocabulary import Subject
@@ -26,14 +28,20 @@ OVERLAP = 0.5
 """Fraction of the sum of two covalent radii below which two nuclei overlap (H2: 1.2, strongest bonds: 0.8)."""
 MAX_SEPARATION = 6.0
 """Å: if even the closest two atoms are farther apart, the lengths are not in Å."""
-MAX_THICKNESS = 40.0
-"""Å, of a freestanding layer."""
+COINCIDENT = 0.1
+"""Å: two nuclei closer than this are one atom, written twice."""
+BONDED = 1.2
+"""Fraction of the sum of two covalent radii below which two nuclei are bonded; van der Waals contacts: 1.4 to 2.5."""
+MAX_THICKNESS = 60.0
+"""Å, of a freestanding layer; the thickest of 18,000 published ones measures 38 Å."""
 MAX_CHARGE = 0.5
 """Elementary charges: a charged cell is not the material."""
 WRONG_UNIT_FACTOR = 100.0
 """A value this many times beyond the possible is a wrong unit, not a bad calculation."""
 INTERPENETRATING = 1.0
-"""Å: below, the two layers have reacted, or the relaxation failed."""
+"""Å, interlayer distance below which two layers have reacted, cross or interlock."""
+STRONGEST_BONDS = 750.0
+"""meV/Å²: cleaving diamond along (111), the strongest bonds per area there are, costs about 720."""
 DISTANCE_TOLERANCE = 0.05
 """Å, between a source's interlayer distance and the one of its structure."""
 
@@ -63,7 +71,13 @@ RULES: dict[str, Rule] = {
         Rule("duplicate_external_id", "The same file has another record of this name with another content."),
         Rule("outside_physics", "The value lies beyond what physics allows for the quantity."),
         Rule("not_bound", "The binding energy is zero or negative: the two layers repel each other."),
-        Rule("interpenetrating", "The layers are closer than 1 Å: reacted, or a failed relaxation."),
+        Rule(
+            "interpenetrating", "The layers are closer than 1 Å and bonded, or cross: reacted, or a failed relaxation."
+        ),
+        Rule(
+            "interlocking", "The layers are closer than 1 Å, but not bonded: bumps of one lie in hollows of the other."
+        ),
+        Rule("chemically_bonded", "The binding energy is one of bonds between the layers, not of contact."),
         Rule("inconsistent", "Two figures of the record contradict each other."),
         Rule("no_vacuum_level", "A band edge is given, but not the vacuum level to refer it to."),
         Rule("unknown_label", "A word is not among those that the database uses."),
@@ -87,40 +101,75 @@ class Accepted:
     spectra: list[Spectrum] = field(default_factory=list)
 
 
-def validate(record: Record) -> Accepted:
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """What a person has released of one record.
+
+    Attributes:
+        rules: names of rules that do not refuse it.
+        properties: keys of properties that are stored in spite of a doubt; the doubt stays on record.
+    """
+
+    rules: frozenset[str] = frozenset()
+    properties: frozenset[str] = frozenset()
+
+
+NOTHING_WAIVED = Waived()
+
+
+def validate(record: Record, waived: Waived = NOTHING_WAIVED) -> Accepted:
     """Check a record and bring its structure into canonical form.
 
     Raises:
-        RecordError: it is to be quarantined, by the rule that the error names.
+        RecordError: it is to be quarantined, by the rule that the error names. If that rule is waived, then because
+            there is nothing in the record that could be used.
     """
-    for refuse in _BEFORE:
+    for refuse in _ESSENTIAL:
         refuse(record)
+    for refuse in _DEBATABLE:
+        _unless_waived(waived, refuse, record)
     structure = None
     if record.atoms is not None:
-        canonical = canonical_crystal if record.subject is Subject.BULK else canonical_slab
-        structure = canonical(record.atoms)
-        for check in _AFTER:
-            check(record, structure)
+        structure = _canonical(record.atoms, record.subject, waived)
+        contact = closest_contact(structure)
+        _has_distinct_atoms(contact)
+        _unless_waived(waived, _has_room, contact)
+        _unless_waived(waived, _has_lengths_in_angstrom, contact)
+        _unless_waived(waived, _is_one_layer, record, structure)
     accepted = Accepted(structure, [], list(record.doubts), record.stack, record.names, record.spectra)
-    candidates = [*record.facts, *_distance_fact(record, structure, accepted)]
-    for fact in candidates:
-        doubt = doubt_of(fact)
-        if doubt is None:
-            accepted.facts.append(fact)
-        else:
+    between = _Between(record.stack, structure)
+    for fact in [*record.facts, *_distance_fact(record.stack, between, accepted, waived)]:
+        doubt = _refined(doubt_of(fact), fact, between)
+        if doubt is not None:
             accepted.doubts.append(doubt)
-    _drop_reacted(accepted)
+        if doubt is None or (doubt.property_key in waived.properties and doubt.rule != "non_finite"):
+            accepted.facts.append(fact)
+    _drop_reacted(accepted, waived)
     accepted.facts = _one_a_key(accepted)
     return accepted
 
 
 def doubt_of(fact: Fact) -> Doubt | None:
-    """The doubt about one value, or None if it can be stored."""
+    """The doubt about one value for its own sake, or None if it can be stored."""
     for rule, doubted in _VALUE_RULES:
         detail = doubted(fact)
         if detail is not None:
             return Doubt(rule, fact.quantity.key, detail)
     return None
+
+
+def _unless_waived(waived: Waived, check: Callable[..., None], *arguments: object) -> None:
+    try:
+        check(*arguments)
+    except RecordError as error:
+        if error.rule not in waived.rules:
+            raise
+
+
+def _canonical(atoms: Atoms, subject: Subject, waived: Waived) -> Canonical:
+    if subject is Subject.BULK:
+        return canonical_crystal(atoms, max_gap=math.inf if "not_3d" in waived.rules else MAX_CRYSTAL_GAP)
+    return canonical_slab(atoms, min_vacuum=0.0 if "not_2d" in waived.rules else MIN_VACUUM)
 
 
 # -- whole records -----------------------------------------------------------------------------------------------
@@ -158,14 +207,22 @@ def _is_neutral(record: Record) -> None:
         raise RecordError("mass_or_charge_nonsense", f"The cell carries a charge of {charge} e.")
 
 
-def _has_room(_record: Record, structure: Canonical) -> None:
-    contact, ratio = closest_contact(structure)
+def _has_distinct_atoms(contact: tuple[float, float]) -> None:
+    if contact[0] < COINCIDENT:
+        raise RecordError("overlapping_atoms", f"Two atoms are in one place, {contact[0]:.3f} Å apart.")
+
+
+def _has_room(contact: tuple[float, float]) -> None:
+    distance, ratio = contact
     if ratio < OVERLAP:
         raise RecordError(
-            "overlapping_atoms", f"Nuclei are {contact:.3f} Å apart, {ratio:.2f} of the sum of their covalent radii."
+            "overlapping_atoms", f"Nuclei are {distance:.3f} Å apart, {ratio:.2f} of the sum of their covalent radii."
         )
-    if contact > MAX_SEPARATION:
-        raise RecordError("wrong_unit", f"The closest two atoms are {contact:.1f} Å apart: lengths are not in Å.")
+
+
+def _has_lengths_in_angstrom(contact: tuple[float, float]) -> None:
+    if contact[0] > MAX_SEPARATION:
+        raise RecordError("wrong_unit", f"The closest two atoms are {contact[0]:.1f} Å apart: lengths are not in Å.")
 
 
 def _is_one_layer(record: Record, structure: Canonical) -> None:
@@ -178,8 +235,9 @@ def _is_one_layer(record: Record, structure: Canonical) -> None:
         raise RecordError("not_2d", f"The cell holds separate layers, {inner:.1f} Å apart.")
 
 
-_BEFORE: tuple[Callable[[Record], None], ...] = (_has_structure, _is_finite, _has_real_elements, _is_neutral)
-_AFTER: tuple[Callable[[Record, Canonical], None], ...] = (_has_room, _is_one_layer)
+_ESSENTIAL: tuple[Callable[[Record], None], ...] = (_has_structure, _is_finite, _has_real_elements)
+"""Without these there is nothing to release."""
+_DEBATABLE: tuple[Callable[[Record], None], ...] = (_is_neutral,)
 
 
 def closest_contact(structure: Canonical) -> tuple[float, float]:
@@ -187,6 +245,16 @@ def closest_contact(structure: Canonical) -> tuple[float, float]:
 
     Returns:
         Å between the closest two nuclei, and the smallest distance in units of the sum of two covalent radii.
+    """
+    nearest, ratio = _contacts(structure)
+    return float(nearest.min()), float(ratio.min())
+
+
+def _contacts(structure: Canonical) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of every pair of atoms, an atom and its own images included.
+
+    Returns:
+        Å, and in units of the sum of the two covalent radii; both of shape (n, n).
     """
     reach = np.arange(-1, 2)
     third = reach if structure.periodicity == 3 else np.zeros(1, int)
@@ -203,7 +271,7 @@ def closest_contact(structure: Canonical) -> tuple[float, float]:
     squared = np.einsum("ijkx,ijkx->ijk", apart, apart)
     squared[len(images) // 2, np.arange(n), np.arange(n)] = np.inf
     nearest = np.sqrt(squared.min(axis=0))
-    return float(nearest.min()), float((nearest / (radii[:, None] + radii[None, :])).min())
+    return nearest, nearest / (radii[:, None] + radii[None, :])
 
 
 def _reduced(cell: np.ndarray) -> np.ndarray:
@@ -268,38 +336,85 @@ _VALUE_RULES: tuple[tuple[str, Callable[[Fact], str | None]], ...] = (
 )
 
 
-def _distance_fact(record: Record, structure: Canonical | None, accepted: Accepted) -> list[Fact]:
+# -- two layers --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Between:
+    """The space between the two layers of a stack, where its structure is known."""
+
+    stack: Stack | None
+    structure: Canonical | None
+
+    @property
+    def distance(self) -> float | None:
+        """Å, lowest nucleus of the upper layer minus highest of the lower one; None without structure."""
+        if self.structure is None or self.stack is None or self.stack.top_atoms is None:
+            return None
+        top, heights = self._is_top(self.structure, self.stack.top_atoms), self.structure.positions[:, 2]
+        return float(heights[top].min() - heights[~top].max())
+
+    @property
+    def bonded(self) -> bool | None:
+        """Whether two atoms of different layers are as close as a chemical bond; None without structure."""
+        if self.structure is None or self.stack is None or self.stack.top_atoms is None:
+            return None
+        top = self._is_top(self.structure, self.stack.top_atoms)
+        _, ratio = _contacts(self.structure)
+        return bool(ratio[np.ix_(top, ~top)].min() < BONDED)
+
+    @staticmethod
+    def _is_top(structure: Canonical, top_atoms: NDArray[np.int64]) -> NDArray[np.bool_]:
+        is_top = np.zeros(len(structure.numbers), bool)
+        is_top[top_atoms] = True
+        return is_top
+
+
+def _refined(doubt: Doubt | None, fact: Fact, between: _Between) -> Doubt | None:
+    """The same doubt, by the rule that the structure tells is the right one."""
+    if doubt is None or isinstance(fact.value, str):
+        return doubt
+    key = doubt.property_key
+    if doubt.rule == "interpenetrating" and fact.value >= 0 and between.bonded is False:
+        detail = f"{key} is {fact.value:.3f} Å, less than {INTERPENETRATING} Å, without a bond between the layers."
+        return Doubt("interlocking", key, detail)
+    strong = fact.quantity is q.BINDING_ENERGY and fact.quantity.high < fact.value <= STRONGEST_BONDS
+    if doubt.rule == "outside_physics" and strong and between.bonded:
+        detail = f"{key} is {fact.value:.6g} {fact.quantity.unit}, of layers that are chemically bonded."
+        return Doubt("chemically_bonded", key, detail)
+    return doubt
+
+
+def _distance_fact(stack: Stack | None, between: _Between, accepted: Accepted, waived: Waived) -> list[Fact]:
     """The interlayer distance of the structure, unless the source's own figure contradicts it."""
-    stack = record.stack
     if stack is None:
         return []
-    if structure is None or stack.top_atoms is None:
+    distance = between.distance
+    if distance is None:
         return [] if stack.distance is None else [Fact(q.INTERLAYER_DISTANCE, stack.distance, stack.method)]
-    is_top = np.zeros(len(structure.numbers), bool)
-    is_top[stack.top_atoms] = True
-    heights = structure.positions[:, 2]
-    distance = float(heights[is_top].min() - heights[~is_top].max())
+    key = q.INTERLAYER_DISTANCE.key
     if stack.distance is not None and not abs(stack.distance - distance) <= DISTANCE_TOLERANCE:
-        detail = f"interlayer_distance is {stack.distance} Å, but {distance:.3f} Å in the structure."
-        accepted.doubts.append(Doubt("inconsistent", q.INTERLAYER_DISTANCE.key, detail))
-        return []
+        detail = f"{key} is {stack.distance} Å, but {distance:.3f} Å in the structure."
+        accepted.doubts.append(Doubt("inconsistent", key, detail))
+        if key not in waived.properties:
+            return []
     return [Fact(q.INTERLAYER_DISTANCE, distance, stack.method)]
 
 
-def _drop_reacted(accepted: Accepted) -> None:
+def _drop_reacted(accepted: Accepted, waived: Waived) -> None:
     """The energy of two layers that have reacted is no van der Waals binding energy.
 
     A layer that a metal surface binds chemically keeps its energy per atom: that is what it measures.
     """
-    reacted = next((d for d in accepted.doubts if d.rule == "interpenetrating"), None)
-    if reacted is None:
+    if not any(doubt.rule == "interpenetrating" for doubt in accepted.doubts):
         return
     kept = []
     for fact in accepted.facts:
+        key = fact.quantity.key
         if fact.quantity is q.BINDING_ENERGY:
-            detail = f"{fact.quantity.key} is {fact.value:.6g} {fact.quantity.unit}, of layers that interpenetrate."
-            accepted.doubts.append(Doubt("interpenetrating", fact.quantity.key, detail))
-        else:
+            detail = f"{key} is {fact.value:.6g} {fact.quantity.unit}, of layers that interpenetrate."
+            accepted.doubts.append(Doubt("interpenetrating", key, detail))
+        if fact.quantity is not q.BINDING_ENERGY or key in waived.properties:
             kept.append(fact)
     accepted.facts = kept
 

@@ -175,7 +175,7 @@ def test_the_closest_contact_sees_periodic_images_of_a_skewed_cell() -> None:
 
 
 def test_the_dirty_values_of_the_real_bilayers_are_all_doubted(shared_data: Path) -> None:
-    """The published table has 75 distances below 1 Å and 117 energies at or below zero; none may pass."""
+    """The published table has 75 distances below 1 Å and 117 energies at or below zero; none may pass as they are."""
     rules: dict[str, int] = {}
     for found in get_source("bidb").records(shared_data / "bidb" / "bidb.db"):
         assert isinstance(found, Record)
@@ -189,4 +189,12 @@ def test_the_dirty_values_of_the_real_bilayers_are_all_doubted(shared_data: Path
         kept = {f.quantity: f.value for f in accepted.facts}
         assert 0 < kept.get(q.BINDING_ENERGY, 1.0) <= 150
         assert kept.get(q.INTERLAYER_DISTANCE, 1.0) >= 1.0
-    assert rules == {"interpenetrating": 149, "not_bound": 112, "outside_physics": 34}
+    # 68 of the short distances are of hydroxides and other corrugated layers that interlock without a bond, as brucite
+    # does (0.67 Å in the crystal); 12 energies are of bare carbides and nitrides whose metal faces bond.
+    assert rules == {
+        "chemically_bonded": 12,
+        "interlocking": 68,
+        "interpenetrating": 14,
+        "not_bound": 112,
+        "outside_physics": 22,
+    }
