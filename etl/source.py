@@ -91,6 +91,10 @@ class Source(ABC):
             ImportFileError: missing, of another kind, or damaged.
         """
 
+    def for_file(self, path: Path) -> Source:
+        """The reader as it fits a file that has passed `check`: itself, unless the file says whose records it holds."""
+        return self
+
     @abstractmethod
     def cut(self, path: Path) -> Iterator[Raw | RawFailure]:
         """The records of the container, one at a time; memory does not grow with the file.
@@ -197,6 +201,11 @@ def source_names() -> list[str]:
     import etl.sources  # noqa: F401 - importing the package fills the register
 
     return sorted(_REGISTER)
+
+
+def described_sources() -> dict[str, str]:
+    """First line of what each reader says of itself, by its name."""
+    return {name: (_REGISTER[name].__doc__ or "").strip().splitlines()[0] for name in source_names()}
 
 
 def get_source(name: str) -> Source:

@@ -99,6 +99,18 @@ class WorkerSettings(_Group):
     )
 
 
+class ImportSettings(_Group):
+    """Reading files: each record in a process of its own kind, which may crash, hang or swell without harm."""
+
+    workers: int = Field(default_factory=_processors, ge=1, description="processes that parse records")
+    record_timeout_s: Annotated[float, Unit("s")] = Field(
+        60.0, gt=0, description="time for one record; one that takes longer is quarantined"
+    )
+    worker_memory_mb: Annotated[int, Unit("MiB")] = Field(
+        1024, ge=64, description="memory for one record; one that needs more is quarantined"
+    )
+
+
 class RescreenSettings(_Group):
     """The nightly rescreening."""
 
@@ -169,6 +181,7 @@ class Settings(BaseSettings):
     services: ServicesSettings = Field(default_factory=ServicesSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    imports: ImportSettings = Field(default_factory=ImportSettings)
     rescreen: RescreenSettings = Field(default_factory=RescreenSettings)
     screen: ScreenSettings = Field(default_factory=ScreenSettings)
     analyst: AnalystSettings = Field(default_factory=AnalystSettings)

@@ -85,4 +85,7 @@ def test_mistakes_are_one_sentence_and_a_next_step(stackscreen: Command, tmp_pat
         assert hint.strip()
         assert "Traceback" not in done.stderr
     assert not stackscreen.data_dir.exists(), "a wrong path starts no servers"
-    assert stackscreen("import", "mp", tmp_path).returncode == 2
+    unknown = stackscreen("import", "mp", tmp_path)
+    assert unknown.returncode == 1
+    assert "no reader called 'mp'" in unknown.stderr
+    assert "bidb" in stackscreen("import", "--help").stdout
