@@ -15,11 +15,18 @@ DUPLICATE = "duplicate_external_id"
 
 
 class Held(NamedTuple):
-    """A version of a record that the database holds already."""
+    """A version of a record that the database holds already.
+
+    Attributes:
+        released: whether a person has released it in spite of a rule.
+        passed_over: whether it was replaced by a version that a person released and that is in use.
+    """
 
     id: int
     state: RecordState
     rule: str | None
+    released: bool = False
+    passed_over: bool = False
 
 
 @dataclass(slots=True)
@@ -31,6 +38,7 @@ class Decision:
         rule, reason: of the quarantine.
         held: the version of the same content that comes back to life, if any.
         supersedes: id of the living version that it replaces, if any.
+        returns: whether a released version comes back to life, whatever the rules say.
     """
 
     read: Read
@@ -39,6 +47,7 @@ class Decision:
     reason: str | None = None
     held: Held | None = None
     supersedes: int | None = None
+    returns: bool = False
 
 
 @dataclass(slots=True)
@@ -97,7 +106,8 @@ class Decider:
             taken.add((read.external_id, read.payload_hash))
             decision = _decide(read, repeated)
             decision.held = version
-            if decision.accepted is not None:
+            decision.returns = version is not None and version.state is RecordState.SUPERSEDED and version.released
+            if decision.accepted is not None or decision.returns:
                 decision.supersedes = living.get(read.external_id)
                 _count_accepted(counts, decision)
             else:
@@ -112,8 +122,10 @@ def _is_known(version: Held | None, repeated: bool) -> bool:
         return False
     if version.state is RecordState.ACCEPTED or repeated:
         return True
+    if version.state is RecordState.SUPERSEDED:
+        return version.passed_over
     # What was set aside only because its file had two records of one name is looked at again when it comes alone.
-    return version.state is RecordState.QUARANTINED and version.rule != DUPLICATE
+    return version.rule != DUPLICATE
 
 
 def _decide(read: Read, repeated: bool) -> Decision:
