@@ -6,31 +6,33 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from etl.dedupe.fingerprint import distance
 from etl.dedupe.layers import Layer, space_group
+from etl.dedupe.matching import Match, match
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever a decision could come out differently."""
-MAX_SIZE_RATIO = 0.05
-"""Largest |ln| of the ratio of areas per atom; beyond, it is another phase."""
-MAX_FINGERPRINT = 0.2
-"""Å: copies with 0.03 Å of noise stay below 0.13 Å, different structures are rarely closer than 0.5 Å."""
-MAX_RMS = 0.15
-"""Å, root mean square displacement of matched atoms, at one area per atom; functionals differ less."""
-SUPERCELL_FINGERPRINT, SUPERCELL_RMS = 0.1, 0.045
-"""The same two limits, Å, where the cells hold different numbers of atoms. A charge-density wave moves atoms by hardly
-more than that (TiSe2: 0.044 Å, with a fingerprint of 0.11 Å), and it is another phase; a repeated cell moves none."""
-MATCHING_VACUUM = 10.0
-"""Å between periodic images when slabs are compared; the same for both, so that it cannot decide."""
-PRIMITIVE_TOLERANCE = 0.1
-"""Å, to reduce supercells before they are compared."""
-_LENGTHS, _ANGLE = 0.05, 4.0
-"""Relative and in degrees: what two in-plane lattices of one area may still differ in."""
+MAX_SIZE_RATIO = 0.07
+"""Largest |ln| of the ratio of areas per atom. PBE and van der Waals functionals differ by up to 0.066 for one layer;
+C2DB has no two entries of one structure that differ by 0.045 to 0.3."""
+MAX_RMS = 0.17
+"""Å, root mean square displacement of the atoms at one area, where cell and layer group are the same: functionals
+differ by up to 0.16 Å in layers of weakly bound parts, different phases of C2DB by 0.21 Å and more."""
+MAX_STRAIN = 0.03
+"""Principal logarithmic strain between the cells at one area, where the layer group is the same."""
+BROKEN_RMS, BROKEN_STRAIN = 0.08, 0.02
+"""The same two limits where the layer groups or the primitive cells differ: a distortion of that size that is not
+noise is a phase of its own. Noise of 0.03 Å a coordinate stays below 0.076 Å; phases of C2DB that differ in symmetry
+but not in their cell begin at 0.11 Å."""
+SUPERLATTICE_RMS = 0.03
+"""Å, the limit where one primitive cell is a multiple of the other and the distortion that makes it so is ordered: a
+charge-density wave moves the atoms by hardly more (RhO2 0.040 Å, TiSe2 0.044 Å), and it is another phase."""
+ORDERED = 0.35
+"""A distortion is ordered if some motion or reflection keeps it to within this fraction of itself. A relaxed
+superlattice keeps part of its parent's symmetry (0 to 0.34 in C2DB), noise none of it (0.37 and more)."""
 MAX_VOLUME_RATIO = 0.15
 """Largest |ln| of the ratio of volumes per atom of one crystal phase under different functionals."""
 
@@ -54,7 +56,7 @@ class Verdict:
 
 
 def compare(one: Layer, other: Layer) -> Verdict:
-    """Judge two structures of the same reduced formula and periodicity."""
+    """Judge two structures of the same reduced formula and periodicity; the verdict does not depend on their order."""
     if one.magnetic is not None and other.magnetic is not None and one.magnetic != other.magnetic:
         return Verdict(False, math.inf, {"reason": f"magnetic states {one.magnetic} and {other.magnetic}"})
     return _compare_slabs(one, other) if one.periodicity == 2 else _compare_crystals(one, other)
@@ -64,73 +66,41 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     ratio = math.log(other.size_per_atom / one.size_per_atom)
     if abs(ratio) > MAX_SIZE_RATIO:
         return Verdict(False, math.inf, {"reason": "area per atom", "ln_area_ratio": ratio})
+    evidence: dict[str, Any] = {"ln_area_ratio": round(ratio, 5)}
     middle = math.sqrt(one.size_per_atom * other.size_per_atom)
+    patterns = [layer.pattern.scaled(math.sqrt(middle / layer.size_per_atom)) for layer in (one, other)]
+    found = match(*patterns)
+    reason = "no match of the atoms" if found is None else _objection(found, one, other)
+    if found is not None:
+        evidence |= {"rms": round(found.rms, 4), "strain": round(found.strain, 4)}
+    if found is None or reason is not None:
+        reflected = match(*patterns, mirrored=True)
+        if reflected is not None and _objection(reflected, one, other) is None:
+            reason, evidence["mirrored_rms"] = "mirror images", round(reflected.rms, 4)
+        return Verdict(False, math.inf, {**evidence, "reason": reason})
     apart = distance(one.fingerprint_at(middle), other.fingerprint_at(middle))
-    evidence: dict[str, Any] = {"fingerprint": round(apart, 4), "ln_area_ratio": round(ratio, 5)}
-    repeated = len(one.numbers) != len(other.numbers)
-    max_fingerprint, max_rms = (SUPERCELL_FINGERPRINT, SUPERCELL_RMS) if repeated else (MAX_FINGERPRINT, MAX_RMS)
-    if apart > max_fingerprint:
-        return Verdict(False, apart, {**evidence, "reason": "fingerprint"})
-    height = max(one.thickness, other.thickness) + MATCHING_VACUUM
-    # The matcher can repeat the smaller of two cells, should noise have hidden that the larger is not primitive.
-    first, second = sorted((_slab(one, middle, height), _slab(other, middle, height)), key=len, reverse=True)
-    if len(first) % len(second):
-        return Verdict(False, apart, {**evidence, "reason": "different supercells"})
-    # The matcher wants its tolerance in units of the mean spacing of the atoms, vacuum included.
-    spacing = (first.volume / len(first)) ** (1 / 3)
-    matcher = StructureMatcher(
-        ltol=_LENGTHS,
-        stol=max_rms / spacing,
-        angle_tol=_ANGLE,
-        primitive_cell=False,
-        scale=False,
-        attempt_supercell=len(first) > len(second),
-    )
-    rms = matcher.get_rms_dist(first, second)
-    if rms is None or rms[0] * spacing > max_rms:
-        return Verdict(False, apart, {**evidence, "reason": "no match of the atoms"})
-    evidence["rms"] = round(float(rms[0]) * spacing, 4)
-    if one.symmetry.chiral and other.symmetry.chiral and _mirrored(matcher, first, second):
-        return Verdict(False, apart, {**evidence, "reason": "mirror images"})
+    evidence["fingerprint"] = round(apart, 4)
     if not one.symmetry.swaps_faces:
-        evidence["flipped"] = _is_flipped(one, other)
+        evidence["flipped"] = found.flipped
     return Verdict(True, apart, evidence)
 
 
-def _slab(layer: Layer, size_per_atom: float, height: float) -> Structure:
-    """The layer as a pymatgen structure, scaled in plane, in a cell of the given height, reduced to its primitive."""
-    positions, cell = layer.scaled(size_per_atom)
-    cell = cell.copy()
-    cell[2] = (0.0, 0.0, height)
-    structure = Structure(Lattice(cell), layer.numbers.tolist(), positions, coords_are_cartesian=True)
-    return structure.get_primitive_structure(tolerance=PRIMITIVE_TOLERANCE)
-
-
-def _mirrored(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
-    """Whether the best map of `second` onto `first` reverses handedness."""
-    found = matcher.get_transformation(first, second)
-    if found is None:
-        return False
-    supercell = np.asarray(found[0], float)
-    mapped = supercell @ second.lattice.matrix
-    return bool(np.linalg.det(mapped) * np.linalg.det(first.lattice.matrix) < 0)
-
-
-def _is_flipped(one: Layer, other: Layer) -> bool:
-    """Whether the upper face of `other` is the lower face of `one`, told by the heights of the elements."""
-    upright, flipped = 0.0, 0.0
-    for number in np.unique(one.numbers):
-        mine, yours = one.positions[one.numbers == number, 2], other.positions[other.numbers == number, 2]
-        for power in (1, 3):
-            a, b = _moment(mine, power), _moment(yours, power)
-            upright += (a - b) ** 2
-            flipped += (a + b) ** 2
-    return flipped < upright
-
-
-def _moment(heights: NDArray[np.float64], power: int) -> float:
-    mean = float((heights**power).mean())
-    return math.copysign(abs(mean) ** (1 / power), mean)
+def _objection(found: Match, one: Layer, other: Layer) -> str | None:
+    """Why two layers that can be laid on each other so well are different phases; None if they are one."""
+    if found.rms > MAX_RMS or found.strain > MAX_STRAIN:
+        return "displacements" if found.rms > MAX_RMS else "shape of the cell"
+    small, large = sorted((one, other), key=lambda layer: len(layer.pattern))
+    if len(small.pattern) < len(large.pattern):
+        if found.strain > BROKEN_STRAIN:
+            return "shape of the cell"
+        # In a cell of two atoms nothing can be without symmetry.
+        ordered = len(large.pattern) > 2 and large.self_match <= ORDERED * found.rms
+        limit = SUPERLATTICE_RMS if ordered else BROKEN_RMS
+        return "superlattice" if found.rms > limit else None
+    if found.rms <= BROKEN_RMS and found.strain <= BROKEN_STRAIN:
+        return None
+    groups = (one.symmetry.layer_group, other.symmetry.layer_group)
+    return None if groups[0] == groups[1] else f"layer groups {groups[0]} and {groups[1]}"
 
 
 def _compare_crystals(one: Layer, other: Layer) -> Verdict:

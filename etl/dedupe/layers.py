@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.dedupe.fingerprint import fingerprint
+from etl.dedupe.matching import Pattern, pattern, self_match
 from schema.plane_lattice import PlaneLattice
 
 # Its warnings about symmetrisation are many and ask for no action.
@@ -85,6 +86,16 @@ class Layer:
         """Fingerprint of the layer scaled to a given Å² per atom."""
         positions, cell = self.scaled(size_per_atom)
         return fingerprint(self.numbers, positions, cell)
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """Primitive cell of the slab, at its own area."""
+        return pattern(self.numbers, self.positions, self.cell)
+
+    @cached_property
+    def self_match(self) -> float:
+        """Å, how nearly the slab's primitive cell has any symmetry: see `matching.self_match`."""
+        return self_match(self.pattern)
 
     @cached_property
     def _dataset(self) -> moyopy.MoyoLayerDataset | None:
