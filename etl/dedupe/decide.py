@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
@@ -101,6 +103,26 @@ def _objection(found: Match, one: Layer, other: Layer) -> str | None:
         return None
     groups = (one.symmetry.layer_group, other.symmetry.layer_group)
     return None if groups[0] == groups[1] else f"layer groups {groups[0]} and {groups[1]}"
+
+
+def is_flipped(one: Layer, other: Layer) -> bool:
+    """Whether the upper face of `other` is the lower face of `one`, told by the heights of the elements.
+
+    For layers that `compare` keeps apart; of those that it joins, the motion that joins them tells.
+    """
+    upright, flipped = 0.0, 0.0
+    for number in np.unique(one.numbers):
+        mine, yours = one.positions[one.numbers == number, 2], other.positions[other.numbers == number, 2]
+        for power in (1, 3):
+            a, b = _moment(mine, power), _moment(yours, power)
+            upright += (a - b) ** 2
+            flipped += (a + b) ** 2
+    return flipped < upright
+
+
+def _moment(heights: NDArray[np.float64], power: int) -> float:
+    mean = float((heights**power).mean())
+    return math.copysign(abs(mean) ** (1 / power), mean)
 
 
 def _compare_crystals(one: Layer, other: Layer) -> Verdict:
