@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from etl.dedupe.clusters import cluster
 from etl.dedupe.link import link_interfaces
-from etl.dedupe.store import count, drop_stale_members, load_blocks, save, touched_formulas
+from etl.dedupe.names import place_by_name
+from etl.dedupe.rulings import Rulings, load_rulings
+from etl.dedupe.store import Block, count, drop_stale_members, load_blocks, save, touched_formulas
 from etl.runs import refresh_statistics
 
 CHUNK = 1000
@@ -19,14 +21,26 @@ CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Followers:
+    """What follows the materials once they stand: records that have only a name, and sides of interfaces."""
+
+    by_name: int
+    unplaced: int
+    linked: int
+    unlinked: int
+
+
+@dataclass(frozen=True, slots=True)
 class DedupeReport:
     """What a deduplication did and what there is now.
 
     Attributes:
-        records: records that were given a material in this run.
+        records: records that were given a material in this run by their structure.
         created: materials made; `joined`: records that joined one that was there or was made before them.
-        withdrawn: materials that no living record describes, in all.
-        linked: sides of interfaces whose material was found in this run.
+        withdrawn: materials that no living record describes, or that were ruled to be another, in all.
+        linked: sides of interfaces whose material was found in this run; `unlinked`: those without one, in all.
+        by_name: records without structure whose material was found in this run by a name; `unplaced`: those without
+            one, in all.
     """
 
     records: int
@@ -36,6 +50,8 @@ class DedupeReport:
     withdrawn: int
     linked: int
     unlinked: int
+    by_name: int
+    unplaced: int
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,35 +67,45 @@ def deduplicate(engine: Engine, progress: Callable[[int, int | None], None] | No
     started = time.monotonic()
     with engine.connect() as connection:
         formulas = touched_formulas(connection)
+        rulings = load_rulings(connection)
     records = created = done = 0
     for chunk in _chunks(formulas):
         with engine.begin() as connection:
-            drop_stale_members(connection, chunk)
-            blocks = load_blocks(connection, chunk)
-            clusters = []
-            for existing, newcomers in blocks.values():
-                records += len(newcomers)
-                cluster(existing, newcomers)
-                clusters.extend(existing)
-            created += sum(c.id is None for c in clusters)
-            save(connection, clusters)
+            blocks = judge(connection, chunk, rulings)
+            records += sum(len(newcomers) for _, newcomers in blocks.values())
+            created += save(connection, [clusters for clusters, _ in blocks.values()], rulings)
         done += len(chunk)
         if progress is not None:
             progress(done, len(formulas))
     if formulas:
         refresh_statistics(engine, ("material", "material_member", "monolayer", "bulk_phase"))
     with engine.begin() as connection:
-        linked, unlinked = link_interfaces(connection)
+        followers = follow(connection, rulings)
         return DedupeReport(
             records=records,
             created=created,
             joined=records - created,
             materials=count(connection, "SELECT count(*) FROM material WHERE withdrawn_at IS NULL"),
             withdrawn=count(connection, "SELECT count(*) FROM material WHERE withdrawn_at IS NOT NULL"),
-            linked=linked,
-            unlinked=unlinked,
+            **asdict(followers),
             seconds=time.monotonic() - started,
         )
+
+
+def judge(connection: Connection, formulas: Sequence[str], rulings: Rulings) -> dict[tuple[str, int], Block]:
+    """The clusters of some formulas, up to date with their living records; nothing is saved yet."""
+    drop_stale_members(connection, formulas)
+    blocks = load_blocks(connection, formulas)
+    for clusters, newcomers in blocks.values():
+        cluster(clusters, newcomers, rulings)
+    return blocks
+
+
+def follow(connection: Connection, rulings: Rulings) -> Followers:
+    """Bring up to date what follows the materials."""
+    by_name, unplaced = place_by_name(connection, rulings)
+    linked, unlinked = link_interfaces(connection)
+    return Followers(by_name=by_name, unplaced=unplaced, linked=linked, unlinked=unlinked)
 
 
 def _chunks(formulas: Sequence[str]) -> Iterator[Sequence[str]]:

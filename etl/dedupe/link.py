@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, case, exists, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from etl.canonical import canonical_slab
@@ -90,6 +91,18 @@ def link_interfaces(connection: Connection) -> tuple[int, int]:
         if row.reader in source_names():
             linked += _link_by_structure(connection, get_source(row.reader), row.id)
     return linked, int(connection.scalar(_UNLINKED) or 0)
+
+
+def unlink(connection: Connection, material_ids: Collection[int]) -> None:
+    """Forget where the sides of interfaces lead that lead to some materials, so that they are looked up anew."""
+    for side in (Interface.bottom_material_id, Interface.top_material_id):
+        other = Interface.top_material_id if side is Interface.bottom_material_id else Interface.bottom_material_id
+        # Both sides of a homobilayer are one material, at any moment.
+        connection.execute(
+            update(Interface)
+            .where(side.in_(material_ids))
+            .values({side: None, other: case((Interface.kind == InterfaceKind.HOMOBILAYER, None), else_=other)})
+        )
 
 
 def _families(key: str, reader: str, names_from: str, keys: list[str]) -> list[str]:
@@ -184,6 +197,6 @@ def _layer_of(reader: Source, payload: dict[str, Any], known: _KnownLayers) -> i
     )
     if not ranked or ranked[0][0] > FILM_FINGERPRINT:
         return None
-    if len(ranked) > 1 and ranked[1][0] - ranked[0][0] < FILM_AMBIGUITY:
-        return None
-    return ranked[0][1]
+    nearest, chosen = ranked[0]
+    others = [apart for apart, identity in ranked if identity != chosen]
+    return None if others and others[0] - nearest < FILM_AMBIGUITY else chosen

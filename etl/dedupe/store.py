@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from psycopg.types.json import Jsonb
 from pymatgen.core import Composition
-from sqlalchemy import Connection, Select, and_, delete, exists, func, not_, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, exists, func, not_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from etl.copying import copy_rows, driver_cursor, reserve_ids
 from etl.dedupe.clusters import Cluster, Member
 from etl.dedupe.decide import VERSION
 from etl.dedupe.layers import Layer, space_group
+from etl.dedupe.rulings import Rulings
+from etl.dedupe.unions import ANCHOR, MERGED_FROM, Union, state_evidence, unite
 from schema import quantities as q
 from schema.materials import BulkPhase, Material, MaterialMember, Monolayer
 from schema.properties import Property, PropertyValue
@@ -96,15 +99,31 @@ def _layer(row: Sequence[Any]) -> Layer:
 
 
 def layers_of_materials(connection: Connection, formula: str, kind: MaterialKind) -> list[tuple[int, Layer]]:
-    """The representatives of all materials of one formula and kind that are not withdrawn, with their ids."""
+    """The structures that stand for the materials of one formula and kind that are not withdrawn, with their ids.
+
+    A material that took in others by a person's ruling is known by their structures too.
+    """
+    taken_in = (
+        select(MaterialMember.material_id)
+        .join(Material, Material.id == MaterialMember.material_id)
+        .where(Material.formula == formula)
+    )
+    home = aliased(Material)
+    merged_into = (
+        taken_in.where(MaterialMember.evidence[MERGED_FROM].astext == home.uid)
+        .limit(1)
+        .correlate(home)
+        .scalar_subquery()
+    )
+    identity = case((home.withdrawn_at.is_(None), home.id), else_=merged_into)
     statement = (
         _structures()
-        .join(Material, Material.structure_id == Structure.id)
-        .where(Material.formula == formula, Material.kind == kind, Material.withdrawn_at.is_(None))
-        .add_columns(Material.id)
-        .order_by(Material.id)
+        .join(home, home.structure_id == Structure.id)
+        .where(home.formula == formula, home.kind == kind)
+        .add_columns(identity, home.id)
+        .order_by(home.id)
     )
-    return [(row[-1], _layer(row[:-1])) for row in connection.execute(statement)]
+    return [(row[-2], _layer(row[:-2])) for row in connection.execute(statement) if row[-2] is not None]
 
 
 Block = tuple[list[Cluster], list[Layer]]
@@ -143,36 +162,76 @@ def load_blocks(connection: Connection, formulas: Sequence[str]) -> dict[tuple[s
         )
     )
     clusters: dict[int, Cluster] = {}
-    materials = select(Material.id, Material.structure_id).where(Material.formula.in_(formulas)).order_by(Material.id)
-    for identity, structure_id in connection.execute(materials):
-        representative = by_structure[structure_id]
-        clusters[identity] = Cluster(identity, representative)
-        key = (representative.formula, representative.periodicity)
-        blocks.setdefault(key, ([], []))[0].append(clusters[identity])
+    materials = (
+        select(Material.id, Material.uid, Material.structure_id, Material.withdrawn_at)
+        .where(Material.formula.in_(formulas))
+        .order_by(Material.id)
+    )
+    by_uid: dict[str, Cluster] = {}
+    for identity, uid, structure_id, withdrawn_at in connection.execute(materials):
+        layer = by_structure[structure_id]
+        found = Cluster(identity, layer, uid=uid, live=withdrawn_at is None, structure_id=structure_id)
+        clusters[identity] = by_uid[uid] = found
+        blocks.setdefault((layer.formula, layer.periodicity), ([], []))[0].append(found)
     for record_id, layer in by_record.items():
         held = evidence.get(record_id)
         if held is not None:
-            clusters[held.material_id].members.append(Member(layer, held.distance, held.method, dict(held.evidence)))
+            # Members of one material by a person's ruling are told apart by the material that was theirs without it.
+            merged_from = held.evidence.get(MERGED_FROM)
+            home = clusters[held.material_id] if merged_from is None else by_uid[merged_from]
+            home.members.append(_member(layer, held))
+            if held.evidence.get(ANCHOR):
+                home.representative = layer
         elif record_id in living:
             blocks.setdefault((layer.formula, layer.periodicity), ([], []))[1].append(layer)
     return blocks
 
 
-def save(connection: Connection, clusters: Iterable[Cluster]) -> None:
-    """Write what changed: new materials, their members, new representatives, withdrawals."""
-    clusters = list(clusters)
-    # Before new materials get their ids, which is what tells old from new.
-    for changed in (c for c in clusters if c.changed and c.id is not None):
-        _update_material(connection, changed)
-    _insert_materials(connection, [c for c in clusters if c.id is None])
-    withdrawn = [c.id for c in clusters if not c.members]
-    connection.execute(
-        update(Material)
-        .where(Material.id.in_(withdrawn), Material.withdrawn_at.is_(None))
-        .values(withdrawn_at=datetime.now(UTC))
-    )
-    fresh = [(c.id, member) for c in clusters for member in c.fresh]
-    ids = [member.layer.record_id for _, member in fresh]
+def _member(layer: Layer, held: Row[Any]) -> Member:
+    return Member(layer, held.distance, held.method, dict(held.evidence), material_id=held.material_id, fresh=False)
+
+
+def save(connection: Connection, blocks: Iterable[Sequence[Cluster]], rulings: Rulings) -> int:
+    """Write what changed: new materials, their members, new representatives, withdrawals.
+
+    Args:
+        blocks: the clusters of each formula and periodicity.
+
+    Returns:
+        Materials made.
+    """
+    blocks = list(blocks)
+    clusters = [c for block in blocks for c in block]
+    new = [c for c in clusters if c.id is None]
+    _name(connection, new)
+    unions = [union for block in blocks for union in unite(block, rulings)]
+    shown = {}
+    for union in unions:
+        state_evidence(union)
+        shown[union.leader] = union.face.representative
+    _insert_materials(connection, [(c, shown.get(c)) for c in new])
+    for c in clusters:
+        layer = shown.get(c)
+        if c.structure_id is not None and _has_changed(c, layer):
+            _update_material(connection, c, layer)
+    _write_members(connection, unions)
+    return sum(c in shown for c in new)
+
+
+def _has_changed(c: Cluster, shown: Layer | None) -> bool:
+    """Whether the row of a material has to be written; `shown` is None where it is to be withdrawn."""
+    layer = c.representative if shown is None else shown
+    return layer.structure_id != c.structure_id or c.live != (shown is not None)
+
+
+def _write_members(connection: Connection, unions: Iterable[Union]) -> None:
+    rows = []
+    for union in unions:
+        identity = union.leader.id
+        rows += [(identity, m) for m in union.members if m.fresh or m.material_id != identity]
+    if not rows:
+        return
+    ids = [member.layer.record_id for _, member in rows]
     connection.execute(delete(MaterialMember).where(MaterialMember.source_record_id.in_(ids)))
     copy_rows(
         driver_cursor(connection),
@@ -180,7 +239,7 @@ def save(connection: Connection, clusters: Iterable[Cluster]) -> None:
         ("source_record_id", "material_id", "distance", "method", "version", "evidence"),
         (
             (member.layer.record_id, identity, member.distance, member.method, VERSION, Jsonb(member.evidence))
-            for identity, member in fresh
+            for identity, member in rows
         ),
     )
 
@@ -210,43 +269,51 @@ def _is_taken(connection: Connection, uid: str) -> bool:
     return bool(connection.scalar(select(exists().where(Material.uid == uid))))
 
 
-_MATERIAL = ("id", "uid", "kind", "formula", "formula_anonymous", "elements", "n_atoms", "structure_id")
+_MATERIAL = ("id", "uid", "kind", "formula", "formula_anonymous", "elements", "n_atoms", "structure_id",
+             "withdrawn_at")  # fmt: skip
 _MONOLAYER = ("material_id", "ln_area", "tau_re", "tau_im", "basis", "thickness", "layer_group", "polar")
 _BULK = ("material_id", "space_group", "volume_per_atom")
 
 
-def _insert_materials(connection: Connection, clusters: Sequence[Cluster]) -> None:
-    if not clusters:
+def _name(connection: Connection, new: Sequence[Cluster]) -> None:
+    """Give new clusters the id and uid that their materials' rows will have."""
+    uids = _free_uids(connection, new)
+    ids = reserve_ids(driver_cursor(connection), "material", len(new))
+    for c, identity, uid in zip(new, ids, uids, strict=True):
+        c.id, c.uid = identity, uid
+
+
+def _insert_materials(connection: Connection, new: Sequence[tuple[Cluster, Layer | None]]) -> None:
+    """Write the rows of new materials; one that shows no structure was ruled to be another, and is withdrawn."""
+    if not new:
         return
-    uids = _free_uids(connection, clusters)
     cursor = driver_cursor(connection)
-    for c, identity in zip(clusters, reserve_ids(cursor, "material", len(clusters)), strict=True):
-        c.id = identity
+    now = datetime.now(UTC)
+    written = [(c, shown or c.representative, now if shown is None else None) for c, shown in new]
     rows = []
-    for c, uid in zip(clusters, uids, strict=True):
-        layer = c.representative
+    for c, layer, withdrawn_at in written:
         composition = Composition(layer.formula)
         elements = sorted(str(element) for element in composition.elements)
         kind = MaterialKind.MONOLAYER if layer.periodicity == 2 else MaterialKind.BULK
         rows.append(
             (
-                c.id, uid, kind.value, layer.formula, composition.anonymized_formula, elements, _n_atoms(layer),
-                layer.structure_id,
+                c.id, c.uid, kind.value, layer.formula, composition.anonymized_formula, elements, _n_atoms(layer),
+                layer.structure_id, withdrawn_at,
             )
         )  # fmt: skip
     copy_rows(cursor, "material", _MATERIAL, rows)
-    slabs = [c for c in clusters if c.representative.periodicity == 2]
-    crystals = [c for c in clusters if c.representative.periodicity == 3]
-    copy_rows(cursor, "monolayer", _MONOLAYER, (tuple(_monolayer(c).values()) for c in slabs))
-    copy_rows(cursor, "bulk_phase", _BULK, (tuple(_bulk_phase(c).values()) for c in crystals))
+    slabs = [(c, layer) for c, layer, _ in written if layer.periodicity == 2]
+    crystals = [(c, layer) for c, layer, _ in written if layer.periodicity == 3]
+    copy_rows(cursor, "monolayer", _MONOLAYER, (tuple(_monolayer(c, layer).values()) for c, layer in slabs))
+    copy_rows(cursor, "bulk_phase", _BULK, (tuple(_bulk_phase(c, layer).values()) for c, layer in crystals))
 
 
 def _n_atoms(layer: Layer) -> int:
     return len(layer.numbers) if layer.periodicity == 2 else space_group(layer)[1]
 
 
-def _monolayer(c: Cluster) -> dict[str, Any]:
-    layer, lattice = c.representative, c.representative.lattice
+def _monolayer(c: Cluster, layer: Layer) -> dict[str, Any]:
+    lattice = layer.lattice
     return {
         "material_id": c.id,
         "ln_area": lattice.ln_area,
@@ -259,8 +326,7 @@ def _monolayer(c: Cluster) -> dict[str, Any]:
     }
 
 
-def _bulk_phase(c: Cluster) -> dict[str, Any]:
-    layer = c.representative
+def _bulk_phase(c: Cluster, layer: Layer) -> dict[str, Any]:
     return {
         "material_id": c.id,
         "space_group": space_group(layer)[0],
@@ -268,14 +334,22 @@ def _bulk_phase(c: Cluster) -> dict[str, Any]:
     }
 
 
-def _update_material(connection: Connection, changed: Cluster) -> None:
-    layer = changed.representative
+def _update_material(connection: Connection, changed: Cluster, shown: Layer | None) -> None:
+    layer = shown or changed.representative
     connection.execute(
         update(Material)
         .where(Material.id == changed.id)
-        .values(structure_id=layer.structure_id, n_atoms=_n_atoms(layer), withdrawn_at=None)
+        .values(
+            structure_id=layer.structure_id,
+            n_atoms=_n_atoms(layer),
+            withdrawn_at=None if shown is not None else func.coalesce(Material.withdrawn_at, func.now()),
+        )
     )
-    table, values = (Monolayer, _monolayer(changed)) if layer.periodicity == 2 else (BulkPhase, _bulk_phase(changed))
+    if layer.structure_id == changed.structure_id:
+        return
+    table, values = (
+        (Monolayer, _monolayer(changed, layer)) if layer.periodicity == 2 else (BulkPhase, _bulk_phase(changed, layer))
+    )
     statement = insert(table).values(values)
     connection.execute(
         statement.on_conflict_do_update(
