@@ -154,6 +154,10 @@ class Source(ABC):
         """
         return Row(external_id, payload)
 
+    def is_whole(self, payload: dict[str, Any]) -> bool:
+        """Whether a kept payload is all that the record was read from; not if a `Row.attachment` came with it."""
+        return True
+
     def name(self, row: Row) -> str:
         """External id of a row that could not be interpreted."""
         return row.position
@@ -168,6 +172,10 @@ class Source(ABC):
 
     def substrate_space_group(self, payload: dict[str, Any]) -> int | None:
         """Space group number of the substrate's bulk phase, where the source gives it."""
+        return None
+
+    def stacking_label(self, payload: dict[str, Any]) -> str | None:
+        """The source's own word for the registry of an interface without structure, e.g. AB."""
         return None
 
 

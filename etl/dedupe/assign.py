@@ -13,6 +13,7 @@ from etl.dedupe.clusters import cluster
 from etl.dedupe.link import link_interfaces
 from etl.dedupe.names import place_by_name
 from etl.dedupe.rulings import Rulings, load_rulings
+from etl.dedupe.stacks import unite_stacks
 from etl.dedupe.store import Block, count, drop_stale_members, load_blocks, save, touched_formulas
 from etl.runs import refresh_statistics
 
@@ -41,6 +42,8 @@ class DedupeReport:
         linked: sides of interfaces whose material was found in this run; `unlinked`: those without one, in all.
         by_name: records without structure whose material was found in this run by a name; `unplaced`: those without
             one, in all.
+        stacks: distinct stacks among the interfaces whose sides are known; `same_stacks`: interfaces that are the same
+            stack as another, in all.
     """
 
     records: int
@@ -52,6 +55,8 @@ class DedupeReport:
     unlinked: int
     by_name: int
     unplaced: int
+    stacks: int
+    same_stacks: int
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,6 +86,8 @@ def deduplicate(engine: Engine, progress: Callable[[int, int | None], None] | No
         refresh_statistics(engine, ("material", "material_member", "monolayer", "bulk_phase"))
     with engine.begin() as connection:
         followers = follow(connection, rulings)
+    stacks = unite_stacks(engine)
+    with engine.connect() as connection:
         return DedupeReport(
             records=records,
             created=created,
@@ -88,6 +95,8 @@ def deduplicate(engine: Engine, progress: Callable[[int, int | None], None] | No
             materials=count(connection, "SELECT count(*) FROM material WHERE withdrawn_at IS NULL"),
             withdrawn=count(connection, "SELECT count(*) FROM material WHERE withdrawn_at IS NOT NULL"),
             **asdict(followers),
+            stacks=stacks.stacks,
+            same_stacks=stacks.same,
             seconds=time.monotonic() - started,
         )
 

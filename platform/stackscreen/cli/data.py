@@ -42,9 +42,10 @@ def run_dedupe(settings: Settings) -> DedupeReport:
 
 
 def dedupe(as_json: _Json = False) -> None:
-    """Find the records that describe the same material, and link computed interfaces to their layers.
+    """Find the records that describe the same material, or the same stack of two, and link stacks to their layers.
 
-    Only what is new is looked at. Every decision keeps its evidence, in the table material_member.
+    Only what is new is looked at. Every decision keeps its evidence, in the tables material_member and
+    interface_member.
     """
     report = run_dedupe(get_settings())
     if as_json:
@@ -55,6 +56,7 @@ def dedupe(as_json: _Json = False) -> None:
     print(f"  joined one          {report.joined:>9,}")
     print(f"materials             {report.materials:>9,}   withdrawn: {report.withdrawn:,}")
     print(f"interface sides found {report.linked:>9,}   still without a material: {report.unlinked:,}")
+    print(f"distinct stacks       {report.stacks:>9,}   further records of one of them: {report.same_stacks:,}")
 
 
 @quarantine_app.command("list")
