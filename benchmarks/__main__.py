@@ -6,7 +6,9 @@ import sys
 from importlib import import_module
 
 BENCHMARKS = {
+    "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
     "heterobilayers": "the models on heterobilayers that they have never seen",
+    "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",
     "pipeline": "import, deduplicate, describe and screen whole databases, then import again",
 }

@@ -16,13 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.hardware import describe
+from benchmarks.steps import STACKSCREEN, run_step
 
-STACKSCREEN = Path(sys.executable).with_name("stackscreen")
 FILES = (
     ("c2db", "c2db/c2db.db"),
     ("bidb", "bidb/bidb.db"),
@@ -30,26 +28,6 @@ FILES = (
     ("hetero2d", "aihd/2d_substrate_heterostructures.json"),
     ("bulk", "bulk/elemental_metals_poscar.zip"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command as it was measured: wall seconds, peak resident memory of it and of its children in MiB."""
-
-    name: str
-    seconds: float
-    memory: float
-
-
-def _run(name: str, arguments: list[str], environment: dict[str, str]) -> Step:
-    print(f"$ stackscreen {' '.join(arguments)}", file=sys.stderr, flush=True)
-    began = time.perf_counter()
-    process = subprocess.Popen([STACKSCREEN, *arguments], env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        raise SystemExit(f"stackscreen {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
-    return Step(name, seconds, usage.ru_maxrss / 1024)
 
 
 def _counts(environment: dict[str, str]) -> dict[str, int]:
@@ -86,23 +64,23 @@ def main(arguments: list[str]) -> None:
     imports = [(key, options.data / path) for key, path in FILES]
     steps = []
     try:
-        steps.append(_run("services and schema", ["db", "upgrade"], environment))
+        steps.append(run_step("services and schema", [STACKSCREEN, "db", "upgrade"], environment))
         for key, path in imports:
             if path.exists():
-                steps.append(_run(f"import {key}", ["import", key, str(path)], environment))
+                steps.append(run_step(f"import {key}", [STACKSCREEN, "import", key, str(path)], environment))
             else:
                 print(f"left out, not there: {path}", file=sys.stderr)
-        steps.append(_run("deduplicate", ["dedupe"], environment))
-        steps.append(_run("register models", ["models", "register"], environment))
-        steps.append(_run("features and embeddings", ["features"], environment))
-        steps.append(_run("screen every pair", ["screen"], environment))
+        steps.append(run_step("deduplicate", [STACKSCREEN, "dedupe"], environment))
+        steps.append(run_step("register models", [STACKSCREEN, "models", "register"], environment))
+        steps.append(run_step("features and embeddings", [STACKSCREEN, "features"], environment))
+        steps.append(run_step("screen every pair", [STACKSCREEN, "screen"], environment))
         worker = _worker_memory()
         first = _counts(environment)
         for key, path in imports:
             if path.exists():
-                steps.append(_run(f"import {key} again", ["import", key, str(path)], environment))
-        steps.append(_run("deduplicate again", ["dedupe"], environment))
-        steps.append(_run("screen again", ["screen"], environment))
+                steps.append(run_step(f"import {key} again", [STACKSCREEN, "import", key, str(path)], environment))
+        steps.append(run_step("deduplicate again", [STACKSCREEN, "dedupe"], environment))
+        steps.append(run_step("screen again", [STACKSCREEN, "screen"], environment))
         second = _counts(environment)
     finally:
         subprocess.run([STACKSCREEN, "services", "stop"], env=environment, check=False)
