@@ -162,6 +162,34 @@ class DashboardSettings(_Group):
     workers: int = Field(2, ge=1, description="server processes")
 
 
+class FetchSettings(_Group):
+    """Downloads of public databases: how hard their servers are asked, and how much is taken from them."""
+
+    requests_per_s: Annotated[float, Unit("1/s")] = Field(2.0, gt=0, description="requests begun in a second, at most")
+    attempts: int = Field(
+        5, ge=1, le=100, description="tries of a request, and of a transfer that makes no progress, before giving up"
+    )
+    backoff_s: Annotated[float, Unit("s")] = Field(
+        1.0, gt=0, description="wait before the first retry; doubles with each further one"
+    )
+    max_wait_s: Annotated[float, Unit("s")] = Field(
+        120.0, gt=0, description="longest wait before a retry; a server that asks for more is left alone"
+    )
+    connect_timeout_s: Annotated[float, Unit("s")] = Field(
+        10.0, gt=0, description="how long a connection may take to be made"
+    )
+    read_timeout_s: Annotated[float, Unit("s")] = Field(
+        60.0, gt=0, description="silence after which a connection is given up"
+    )
+    max_file_mb: Annotated[int, Unit("MiB")] = Field(4096, ge=1, description="size of one download")
+    max_unpacked_mb: Annotated[int, Unit("MiB")] = Field(
+        16_384, ge=1, description="size of what a packed download unpacks to"
+    )
+    page_limit: int = Field(100, ge=1, le=10_000, description="structures asked for in one OPTIMADE page")
+    max_page_mb: Annotated[int, Unit("MiB")] = Field(64, ge=1, description="size of one OPTIMADE page")
+    max_pages: int = Field(100_000, ge=1, description="pages of one OPTIMADE query")
+
+
 class Settings(BaseSettings):
     """All settings. Build it with `load_settings` or `get_settings`, which explain what is wrong in a sentence."""
 
@@ -186,6 +214,7 @@ class Settings(BaseSettings):
     screen: ScreenSettings = Field(default_factory=ScreenSettings)
     analyst: AnalystSettings = Field(default_factory=AnalystSettings)
     dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
 
     @classmethod
     def settings_customise_sources(

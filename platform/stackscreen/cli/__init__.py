@@ -5,7 +5,20 @@ import sys
 import typer
 
 from schema.errors import StackscreenError
-from stackscreen.cli import dashboard, data, database, imports, models, processes, saved, screen, services, status, up
+from stackscreen.cli import (
+    dashboard,
+    data,
+    database,
+    fetch,
+    imports,
+    models,
+    processes,
+    saved,
+    screen,
+    services,
+    status,
+    up,
+)
 from stackscreen.cli import settings as settings_command
 from stackscreen.cli.console import print_error
 
@@ -18,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(status.status)
+app.command()(fetch.fetch)
 app.command("import", cls=imports.ImportCommand, no_args_is_help=True)(imports.import_data)
 app.command()(data.dedupe)
 app.command()(models.features)
