@@ -79,6 +79,7 @@ RULES: dict[str, Rule] = {
         ),
         Rule("chemically_bonded", "The binding energy is one of bonds between the layers, not of contact."),
         Rule("inconsistent", "Two figures of the record contradict each other."),
+        Rule("not_converged", "The source itself says that the calculation did not converge."),
         Rule("no_vacuum_level", "A band edge is given, but not the vacuum level to refer it to."),
         Rule("unknown_label", "A word is not among those that the database uses."),
     )
