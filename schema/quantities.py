@@ -102,6 +102,12 @@ EXFOLIATION_ENERGY = Quantity(
     "Energy to peel one layer off its layered parent; positive = costs energy.",
     _LAYER, -2.0, 5.0,
 )  # fmt: skip
+EXFOLIATION_ENERGY_PER_AREA = Quantity(
+    "exfoliation_energy_per_area", "E_exf/A", "meV/Å²",
+    "Energy to pull the layers of the layered parent apart, per layer and area, the layers not relaxed; positive = "
+    "costs energy. Of several parents the one that costs least.",
+    _LAYER, -50.0, 750.0,
+)  # fmt: skip
 TOTAL_ENERGY = Quantity("total_energy", "E", "eV", "Total energy of the cell, on the code's own reference.", _ANY)
 MAGNETIC_MOMENT = Quantity("magnetic_moment", "μ", "μ_B", "Total magnetic moment of the cell.", _ANY, -1000.0, 1000.0)
 MAGNETIC_STATE = Quantity(
@@ -133,6 +139,11 @@ BINDING_ENERGY_PER_ATOM = Quantity(
 INTERLAYER_DISTANCE = Quantity(
     "interlayer_distance", "d", "Å",
     "Lowest nucleus of the upper layer minus highest nucleus of the lower layer, along the normal.", _STACK, 1.0, 12.0,
+)  # fmt: skip
+CHARGE_TRANSFER = Quantity(
+    "charge_transfer", "Δq", "e",
+    "Electrons that move from one layer to the other on contact, per cell of the interface; a magnitude.",
+    _STACK, 0.0, 20.0,
 )  # fmt: skip
 SLIDE_STABILITY = Quantity("slide_stability", "slide", "", "Whether the registry is a minimum against sliding.", _STACK)
 

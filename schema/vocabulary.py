@@ -62,6 +62,8 @@ class Method(StrEnum):
     TB_MBJ = "TB-mBJ"
     GGA_R2SCAN = "PBE+U/r2SCAN mixed"
     VDW_DF = "vdW-DF"
+    DF2_C09 = "vdW-DF2-C09"
+    RVV10 = "rVV10"
     EXPERIMENT = "experiment"
     LITERATURE = "literature"
     GEOMETRY = "geometry"
