@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,25 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from etl.batch import Counts
+from etl.dedupe import by_hand
 from etl.dedupe.assign import DedupeReport, deduplicate
+from etl.dedupe.by_hand import RulingReport
 from etl.errors import ImportFileError
 from etl.judge import Read
 from etl.load import BATCH, Loader
 from etl.parsing import Parser, ParserLimits
-from etl.runs import end_run, ensure_source, exclusive, identify, ping, refresh_statistics, source_key, start_run
+from etl.runs import (
+    count_unchanged,
+    end_run,
+    ensure_source,
+    exclusive,
+    identify,
+    ping,
+    records_of_same_file,
+    refresh_statistics,
+    source_key,
+    start_run,
+)
 from etl.source import Source, get_source
 from schema.errors import StackscreenError
 
@@ -89,6 +103,7 @@ def import_file(
     """
     source = get_source(reader) if isinstance(reader, str) else reader
     total = source.check(path)
+    source = source.for_file(path)
     key = source_key(source.info, label)
     try:
         ping(engine)
@@ -105,10 +120,43 @@ def dedupe(engine: Engine, *, progress: Progress | None = None) -> DedupeReport:
         ImportBusyError: another process is deduplicating.
         DatabaseDownError: the database does not answer.
     """
+    with _deduplicating(engine):
+        return deduplicate(engine, progress)
+
+
+def merge(engine: Engine, uid: str, other_uid: str, *, author: str, note: str | None = None) -> RulingReport:
+    """Rule that two materials are one; every later deduplication honours it. See `etl.dedupe.by_hand.merge`.
+
+    Raises:
+        UnknownMaterialError, RulingError: see there.
+        ImportBusyError: a deduplication is under way.
+        DatabaseDownError: the database does not answer.
+    """
+    with _deduplicating(engine), engine.begin() as connection:
+        return by_hand.merge(connection, uid, other_uid, author=author, note=note)
+
+
+def split(
+    engine: Engine, uid: str, source: str, external_id: str, *, author: str, note: str | None = None
+) -> RulingReport:
+    """Rule that a record is not its material; every later deduplication honours it. See `etl.dedupe.by_hand.split`.
+
+    Raises:
+        UnknownMaterialError, RulingError: see there.
+        ImportBusyError: a deduplication is under way.
+        DatabaseDownError: the database does not answer.
+    """
+    with _deduplicating(engine), engine.begin() as connection:
+        return by_hand.split(connection, uid, source, external_id, author=author, note=note)
+
+
+@contextmanager
+def _deduplicating(engine: Engine) -> Iterator[None]:
+    """Hold the lock of everything that decides which records are one material."""
     try:
         ping(engine)
         with exclusive(engine, "stackscreen dedupe", "Another deduplication is under way."):
-            return deduplicate(engine, progress)
+            yield
     except (OperationalError, psycopg.OperationalError) as error:
         raise _database_down(error) from error
 
@@ -135,7 +183,16 @@ def _import(
     file = identify(path)
     with engine.begin() as connection:
         source_id = ensure_source(connection, source, label)
+        known = records_of_same_file(connection, source_id, file, source.version)
         run_id = start_run(connection, source_id, file, source.version)
+        if known is not None:
+            count_unchanged(connection, run_id, known)
+            end_run(connection, run_id)
+    if known is not None:
+        if progress is not None:
+            progress(known, known)
+        counts = Counts(read=known, unchanged=known)
+        return _report(source_key(source.info, label), file.name, run_id, counts, time.monotonic() - started)
     loader = Loader(engine, source_id, run_id)
     try:
         with Parser(source, loader.known(), limits) as parser:

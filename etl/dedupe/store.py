@@ -195,7 +195,7 @@ def save(connection: Connection, blocks: Iterable[Sequence[Cluster]], rulings: R
     """Write what changed: new materials, their members, new representatives, withdrawals.
 
     Args:
-        blocks: the clusters of each formula and periodicity.
+        blocks: the clusters of each formula and periodicity; they know afterwards that they are written.
 
     Returns:
         Materials made.
@@ -215,6 +215,8 @@ def save(connection: Connection, blocks: Iterable[Sequence[Cluster]], rulings: R
         if c.structure_id is not None and _has_changed(c, layer):
             _update_material(connection, c, layer)
     _write_members(connection, unions)
+    for c in clusters:
+        c.live, c.structure_id = c in shown, shown.get(c, c.representative).structure_id
     return sum(c in shown for c in new)
 
 
@@ -242,6 +244,8 @@ def _write_members(connection: Connection, unions: Iterable[Union]) -> None:
             for identity, member in rows
         ),
     )
+    for identity, member in rows:
+        member.material_id, member.fresh = identity, False
 
 
 def _uid(layer: Layer, attempt: int) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from etl.dedupe.clusters import Cluster, Member, order
-from etl.dedupe.decide import Verdict, compare
+from etl.dedupe.decide import Verdict, compare, is_flipped
 from etl.dedupe.fingerprint import distance
 from etl.dedupe.layers import Layer
 from etl.dedupe.rulings import Key, Ruled, Rulings, Ties
@@ -94,9 +92,14 @@ def unite(clusters: Iterable[Cluster], rulings: Rulings) -> list[Union]:
     edges = [Tie(each, home[each.one], home[each.other]) for each in ties.ties]
     unions = []
     for group in groups.values():
-        group.sort(key=lambda c: (not c.live, c.representative.key[0], _age(c)))
+        group.sort(key=rank)
         unions.append(Union(group, _tree([edge for edge in edges if edge.one in group])))
     return unions
+
+
+def rank(c: Cluster) -> tuple[Any, ...]:
+    """Sort key: which of several clusters gives their material its name."""
+    return (not c.live, c.representative.key[0], _age(c))
 
 
 def _age(c: Cluster) -> tuple[float, Any]:
@@ -156,7 +159,7 @@ def _state_ruling(union: Union, face: Cluster, c: Cluster, member: Member) -> No
         evidence["through"] = ":".join(near)
     if "flipped" not in evidence and member.layer.periodicity == 2 and not face.representative.symmetry.swaps_faces:
         # Whether the faces are exchanged matters to every value of a face, whether or not the structures match.
-        evidence["flipped"] = _is_flipped(face.representative, member.layer)
+        evidence["flipped"] = is_flipped(face.representative, member.layer)
     member.restate(_distance(face.representative, member.layer, verdict), METHOD_BY_HAND, evidence)
 
 
@@ -166,15 +169,3 @@ def _distance(one: Layer, other: Layer, verdict: Verdict) -> float:
         return verdict.distance
     middle = math.sqrt(one.size_per_atom * other.size_per_atom)
     return distance(one.fingerprint_at(middle), other.fingerprint_at(middle))
-
-
-def _is_flipped(one: Layer, other: Layer) -> bool:
-    """Whether the upper face of `other` is the lower face of `one`, told by the heights of the elements alone."""
-    upright, flipped = 0.0, 0.0
-    for number in np.unique(one.numbers):
-        mine, yours = one.positions[one.numbers == number, 2], other.positions[other.numbers == number, 2]
-        for power in (1, 3):
-            a, b = np.cbrt((mine**power).mean()), np.cbrt((yours**power).mean())
-            upright += (a - b) ** 2
-            flipped += (a + b) ** 2
-    return bool(flipped < upright)
