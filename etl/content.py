@@ -54,10 +54,9 @@ def write_content(
     structure_ids = _write_structures(cursor, [(i, a.structure) for i, a in derived if a.structure is not None])
     stacks = [(i, structure_ids.get(i), a.stack) for i, a in derived if a.stack is not None]
     spectra: list[tuple[int, Sequence[Spectrum]]] = [(i, a.spectra) for i, a in derived if a.spectra]
-    names = [(i, clean_text(name)) for i, a in derived for name in dict.fromkeys(a.names)]
     write_values(cursor, properties, [(i, fact) for i, a in derived for fact in a.facts])
     write_flags(cursor, derived)
-    copy_rows(cursor, "record_name", _NAME, names)
+    write_names(cursor, derived)
     copy_spectra(cursor, spectra)
     interface_ids = reserve_ids(cursor, "interface", len(stacks))
     copy_rows(
@@ -89,21 +88,39 @@ def write_flags(cursor: psycopg.Cursor[Any], derived: Sequence[tuple[int, Accept
     copy_rows(cursor, "record_flag", _FLAG, flags)
 
 
+def write_names(cursor: psycopg.Cursor[Any], derived: Sequence[tuple[int, Accepted]]) -> None:
+    """Append the further names of records."""
+    names = {(record_id, clean_text(name)): None for record_id, accepted in derived for name in accepted.names}
+    copy_rows(cursor, "record_name", _NAME, names)
+
+
+def rewrite_facts(cursor: psycopg.Cursor[Any], properties: dict[str, int], record: int, accepted: Accepted) -> None:
+    """Replace the values, doubts and names of one record; its structure, stacking and spectra stay."""
+    for table in ("property_value", "record_flag", "record_name"):
+        _delete(cursor, table, [record])
+    write_values(cursor, properties, [(record, fact) for fact in accepted.facts])
+    write_flags(cursor, [(record, accepted)])
+    write_names(cursor, [(record, accepted)])
+
+
 def clear_content(cursor: psycopg.Cursor[Any], records: Sequence[int]) -> None:
     """Remove what was derived from records, within the caller's transaction.
 
     A structure that represents a material stays until deduplication has found another representative; it is written
     anew if the record comes back.
     """
-    ids = list(records)
     for table in ("property_value", "record_flag", "record_name", "interface"):
-        statement = sql.SQL("DELETE FROM {} WHERE source_record_id = ANY(%s)").format(sql.Identifier(table))
-        cursor.execute(statement, (ids,))
+        _delete(cursor, table, records)
     cursor.execute(
         "DELETE FROM structure s WHERE source_record_id = ANY(%s)"
         " AND NOT EXISTS (SELECT FROM material m WHERE m.structure_id = s.id)",
-        (ids,),
+        (list(records),),
     )
+
+
+def _delete(cursor: psycopg.Cursor[Any], table: str, records: Sequence[int]) -> None:
+    statement = sql.SQL("DELETE FROM {} WHERE source_record_id = ANY(%s)").format(sql.Identifier(table))
+    cursor.execute(statement, (list(records),))
 
 
 def _write_structures(cursor: psycopg.Cursor[Any], structures: Sequence[tuple[int, Canonical]]) -> dict[int, int]:

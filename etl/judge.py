@@ -11,7 +11,7 @@ from typing import Any
 from etl.errors import RecordError
 from etl.payload import canonical_json, clean_text, digest
 from etl.records import RawFailure, Record
-from etl.validate import Accepted, validate
+from etl.validate import NOTHING_WAIVED, Accepted, Waived, validate
 from schema.vocabulary import Subject
 
 _KEPT_TEXT = 1 << 20
@@ -46,12 +46,13 @@ def fingerprint(external_id: str, payload_hash: bytes) -> bytes:
     return digest(payload_hash + external_id.encode())
 
 
-def judge(item: Record | RawFailure, known: frozenset[bytes] = frozenset()) -> Read:
+def judge(item: Record | RawFailure, known: frozenset[bytes] = frozenset(), waived: Waived = NOTHING_WAIVED) -> Read:
     """Give a record its payload and hash, and its verdict.
 
     Args:
         item: what the reader gave.
         known: `fingerprint`s of what need not be looked at again.
+        waived: what a person has released of it.
     """
     read, failure = _with_payload(item)
     if fingerprint(read.external_id, read.payload_hash) in known:
@@ -59,7 +60,7 @@ def judge(item: Record | RawFailure, known: frozenset[bytes] = frozenset()) -> R
     elif failure is not None:
         read.rule, read.reason = failure.rule, clean_text(failure.reason)
     elif isinstance(item, Record):
-        _validate(item, read)
+        _validate(item, read, waived)
     return read
 
 
@@ -86,9 +87,9 @@ def _shown(payload: dict[str, Any]) -> str:
         return f"(nested beyond reason; its keys: {', '.join(map(str, list(payload)[:100]))})"
 
 
-def _validate(record: Record, read: Read) -> None:
+def _validate(record: Record, read: Read, waived: Waived) -> None:
     try:
-        read.accepted = validate(record)
+        read.accepted = validate(record, waived)
     except RecordError as error:
         read.rule, read.reason = error.rule, clean_text(error.reason)
     except (ValueError, ArithmeticError, IndexError, MemoryError) as error:

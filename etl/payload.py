@@ -44,6 +44,21 @@ def canonical_json(payload: dict[str, Any]) -> bytes:
     return orjson.dumps(_plain(payload), option=orjson.OPT_SORT_KEYS)
 
 
+def as_read(kept: Any) -> Any:
+    """A kept payload with its non-finite and huge numbers as they were read; the inverse of `canonical_json`."""
+    if isinstance(kept, dict):
+        if len(kept) == 1:
+            ((key, value),) = kept.items()
+            if key == "$float" and isinstance(value, str):
+                return float(value)
+            if key == "$int" and isinstance(value, str):
+                return int(value)
+        return {key: as_read(value) for key, value in kept.items()}
+    if isinstance(kept, list):
+        return [as_read(value) for value in kept]
+    return kept
+
+
 def digest(content: bytes) -> bytes:
     """SHA-256, 32 bytes."""
     return hashlib.sha256(content).digest()

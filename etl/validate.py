@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import covalent_radii
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from etl.canonical import MAX_CRYSTAL_GAP, MIN_VACUUM, Canonical, canonical_crystal, canonical_slab
 from etl.errors import RecordError
 from etl.records import Atoms, Doubt, Fact, Record, Stack
-from etl.spectra import Spectrum
+from etl.spectra import UNREADABLE, Spectrum, fault_of, identity_of, name_of
 from schema import quantities as q
 from schema.vocabulary import Subject
 
@@ -28,6 +29,8 @@ OVERLAP = 0.5
 """Fraction of the sum of two covalent radii below which two nuclei overlap (H2: 1.2, strongest bonds: 0.8)."""
 MAX_SEPARATION = 6.0
 """Å: if even the closest two atoms are farther apart, the lengths are not in Å."""
+SHRUNK = 0.25
+"""Fraction of the sum of two covalent radii: if every atom has a neighbour closer than this, the lengths are in nm."""
 COINCIDENT = 0.1
 """Å: two nuclei closer than this are one atom, written twice."""
 BONDED = 1.2
@@ -82,6 +85,7 @@ RULES: dict[str, Rule] = {
         Rule("not_converged", "The source itself says that the calculation did not converge."),
         Rule("no_vacuum_level", "A band edge is given, but not the vacuum level to refer it to."),
         Rule("unknown_label", "A word is not among those that the database uses."),
+        Rule(UNREADABLE, "A density of states, band structure, phonon spectrum or stiffness is damaged or nonsense."),
     )
 }
 """All rules by name."""
@@ -133,11 +137,12 @@ def validate(record: Record, waived: Waived = NOTHING_WAIVED) -> Accepted:
     if record.atoms is not None:
         structure = _canonical(record.atoms, record.subject, waived)
         contact = closest_contact(structure)
+        _unless_waived(waived, _has_lengths_in_angstrom, contact)
         _has_distinct_atoms(contact)
         _unless_waived(waived, _has_room, contact)
-        _unless_waived(waived, _has_lengths_in_angstrom, contact)
         _unless_waived(waived, _is_one_layer, record, structure)
-    accepted = Accepted(structure, [], list(record.doubts), record.stack, record.names, record.spectra)
+    accepted = Accepted(structure, [], list(record.doubts), record.stack, record.names)
+    _keep_spectra(record, accepted)
     between = _Between(record.stack, structure)
     for fact in [*record.facts, *_distance_fact(record.stack, between, accepted, waived)]:
         doubt = _refined(doubt_of(fact), fact, between)
@@ -148,6 +153,20 @@ def validate(record: Record, waived: Waived = NOTHING_WAIVED) -> Accepted:
     _drop_reacted(accepted, waived)
     accepted.facts = _one_a_key(accepted)
     return accepted
+
+
+def _keep_spectra(record: Record, accepted: Accepted) -> None:
+    """Keep what is sound, the first of each kind and method; doubt the rest."""
+    kept: set[tuple[object, ...]] = set()
+    for spectrum in record.spectra:
+        fault = fault_of(spectrum)
+        if fault is None and identity_of(spectrum) in kept:
+            fault = f"There are two of {spectrum.method}."
+        if fault is not None:
+            accepted.doubts.append(Doubt(UNREADABLE, name_of(spectrum), fault))
+            continue
+        kept.add(identity_of(spectrum))
+        accepted.spectra.append(spectrum)
 
 
 def doubt_of(fact: Fact) -> Doubt | None:
@@ -168,9 +187,15 @@ def _unless_waived(waived: Waived, check: Callable[..., None], *arguments: objec
 
 
 def _canonical(atoms: Atoms, subject: Subject, waived: Waived) -> Canonical:
-    if subject is Subject.BULK:
-        return canonical_crystal(atoms, max_gap=math.inf if "not_3d" in waived.rules else MAX_CRYSTAL_GAP)
-    return canonical_slab(atoms, min_vacuum=0.0 if "not_2d" in waived.rules else MIN_VACUUM)
+    try:
+        if subject is Subject.BULK:
+            return canonical_crystal(atoms, max_gap=math.inf if "not_3d" in waived.rules else MAX_CRYSTAL_GAP)
+        return canonical_slab(atoms, min_vacuum=0.0 if "not_2d" in waived.rules else MIN_VACUUM)
+    except RecordError:
+        # A slab in nm has too little vacuum as well, but that is not what is wrong with it.
+        if abs(np.linalg.det(atoms.cell)) > 0:
+            _has_lengths_in_angstrom(_contact(*_contacts(atoms.numbers, atoms.positions, atoms.cell, 3)))
+        raise
 
 
 # -- whole records -----------------------------------------------------------------------------------------------
@@ -208,22 +233,24 @@ def _is_neutral(record: Record) -> None:
         raise RecordError("mass_or_charge_nonsense", f"The cell carries a charge of {charge} e.")
 
 
-def _has_distinct_atoms(contact: tuple[float, float]) -> None:
-    if contact[0] < COINCIDENT:
-        raise RecordError("overlapping_atoms", f"Two atoms are in one place, {contact[0]:.3f} Å apart.")
+def _has_lengths_in_angstrom(contact: Contact) -> None:
+    if contact.distance > MAX_SEPARATION:
+        reason = f"The closest two atoms are {contact.distance:.1f} Å apart: lengths are not in Å."
+        raise RecordError("wrong_unit", reason)
+    if contact.loosest < SHRUNK:
+        reason = f"No atom is farther than {contact.loosest:.2f} of a bond length from another: lengths are not in Å."
+        raise RecordError("wrong_unit", reason)
 
 
-def _has_room(contact: tuple[float, float]) -> None:
-    distance, ratio = contact
-    if ratio < OVERLAP:
-        raise RecordError(
-            "overlapping_atoms", f"Nuclei are {distance:.3f} Å apart, {ratio:.2f} of the sum of their covalent radii."
-        )
+def _has_distinct_atoms(contact: Contact) -> None:
+    if contact.distance < COINCIDENT:
+        raise RecordError("overlapping_atoms", f"Two atoms are in one place, {contact.distance:.3f} Å apart.")
 
 
-def _has_lengths_in_angstrom(contact: tuple[float, float]) -> None:
-    if contact[0] > MAX_SEPARATION:
-        raise RecordError("wrong_unit", f"The closest two atoms are {contact[0]:.1f} Å apart: lengths are not in Å.")
+def _has_room(contact: Contact) -> None:
+    if contact.ratio < OVERLAP:
+        reason = f"Nuclei are {contact.distance:.3f} Å apart, {contact.ratio:.2f} of the sum of their covalent radii."
+        raise RecordError("overlapping_atoms", reason)
 
 
 def _is_one_layer(record: Record, structure: Canonical) -> None:
@@ -241,34 +268,53 @@ _ESSENTIAL: tuple[Callable[[Record], None], ...] = (_has_structure, _is_finite, 
 _DEBATABLE: tuple[Callable[[Record], None], ...] = (_is_neutral,)
 
 
-def closest_contact(structure: Canonical) -> tuple[float, float]:
-    """The tightest pair of atoms under the structure's periodicity.
+class Contact(NamedTuple):
+    """How close atoms are.
 
-    Returns:
-        Å between the closest two nuclei, and the smallest distance in units of the sum of two covalent radii.
+    Attributes:
+        distance: Å between the closest two nuclei.
+        ratio: smallest distance in units of the sum of the two covalent radii.
+        loosest: the same ratio of the atom whose closest neighbour is farthest.
     """
-    nearest, ratio = _contacts(structure)
-    return float(nearest.min()), float(ratio.min())
+
+    distance: float
+    ratio: float
+    loosest: float
 
 
-def _contacts(structure: Canonical) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def closest_contact(structure: Canonical) -> Contact:
+    """The tightest pair of atoms under the structure's periodicity."""
+    return _contact(*_pairs(structure))
+
+
+def _contact(nearest: NDArray[np.float64], ratio: NDArray[np.float64]) -> Contact:
+    return Contact(float(nearest.min()), float(ratio.min()), float(ratio.min(axis=1).max()))
+
+
+def _pairs(structure: Canonical) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # The shortest vectors of a skewed cell need a reduced basis for neighbouring images to be the nearest.
+    basis = structure.cell if structure.periodicity == 3 else _reduced(structure.cell)
+    return _contacts(structure.numbers, structure.positions, basis, structure.periodicity)
+
+
+def _contacts(
+    numbers: NDArray[np.int64], positions: NDArray[np.float64], basis: NDArray[np.float64], periodicity: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance of every pair of atoms, an atom and its own images included.
 
     Returns:
         Å, and in units of the sum of the two covalent radii; both of shape (n, n).
     """
     reach = np.arange(-1, 2)
-    third = reach if structure.periodicity == 3 else np.zeros(1, int)
+    third = reach if periodicity == 3 else np.zeros(1, int)
     images = np.array(np.meshgrid(reach, reach, third, indexing="ij")).reshape(3, -1).T
-    # The shortest vectors of a skewed cell need a reduced basis for neighbouring images to be the nearest.
-    basis = structure.cell if structure.periodicity == 3 else _reduced(structure.cell)
-    fractional = structure.positions @ np.linalg.inv(basis)
-    wrap = [True, True, structure.periodicity == 3]
+    fractional = positions @ np.linalg.inv(basis)
+    wrap = [True, True, periodicity == 3]
     fractional[:, wrap] -= np.floor(fractional[:, wrap])
-    positions = fractional @ basis
-    radii = covalent_radii[structure.numbers]
+    wrapped = fractional @ basis
+    radii = covalent_radii[numbers]
     n = len(radii)
-    apart = (positions[:, None] - positions[None])[None] + (images @ basis)[:, None, None]
+    apart = (wrapped[:, None] - wrapped[None])[None] + (images @ basis)[:, None, None]
     squared = np.einsum("ijkx,ijkx->ijk", apart, apart)
     squared[len(images) // 2, np.arange(n), np.arange(n)] = np.inf
     nearest = np.sqrt(squared.min(axis=0))
@@ -361,7 +407,7 @@ class _Between:
         if self.structure is None or self.stack is None or self.stack.top_atoms is None:
             return None
         top = self._is_top(self.structure, self.stack.top_atoms)
-        _, ratio = _contacts(self.structure)
+        _, ratio = _pairs(self.structure)
         return bool(ratio[np.ix_(top, ~top)].min() < BONDED)
 
     @staticmethod

@@ -31,11 +31,13 @@ _FETCH = 200
 
 _SELECT = """
     SELECT id, numbers, positions, cell, pbc, energy, magmom, charge, key_value_pairs,
-           CASE WHEN length(data) > ? THEN data END, length(data)
+           CASE WHEN length(data) > ? AND length(data) <= ? THEN data END, length(data)
     FROM systems ORDER BY id
 """
 _EMPTY_DATA = 32
 """Bytes: ASE stores an empty `data` as `{}` with a short header."""
+MAX_DATA = 64 << 20
+"""Bytes: larger calculated results of one row are left in the file (C2DB's are 1 to 3 MB)."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -118,7 +120,7 @@ def ase_cut(path: Path) -> Iterator[Raw]:
     """
     try:
         with closing(_connect(path)) as connection:
-            cursor = connection.execute(_SELECT, (_EMPTY_DATA,))
+            cursor = connection.execute(_SELECT, (_EMPTY_DATA, MAX_DATA))
             cursor.arraysize = _FETCH
             while batch := cursor.fetchmany():
                 for columns in batch:
@@ -131,7 +133,8 @@ def ase_row(raw: Raw) -> Row:
     """Decode a row of an ASE database.
 
     The payload holds `key_value_pairs`, the structure and the total energy. The `data` column (spectra and calculation
-    files, up to megabytes) is the row's attachment; the payload describes it by size and SHA-256.
+    files, up to megabytes) is the row's attachment; the payload describes it by size and SHA-256. One beyond `MAX_DATA`
+    is left in the file, and described by its size alone.
 
     Raises:
         RecordError: a column is not what ASE's format says.
@@ -144,6 +147,30 @@ def ase_row(raw: Raw) -> Row:
         atoms = _atoms(numbers, positions, cell, pbc)
     except (ValueError, TypeError, RecursionError) as error:
         raise RecordError("unparsable", f"{raw.position} is not a readable ASE row: {error}") from error
+    attachment = data if isinstance(data, bytes) or data is None else str(data).encode()
+    row = assembled_row(raw.position, keys, atoms, attachment=attachment, energy=energy, magmom=magmom)
+    if charge:
+        row.content["charge"] = charge
+    if attachment is None and (data_bytes or 0) > MAX_DATA:
+        row.content["data"] = {"bytes": data_bytes}
+    return row
+
+
+def assembled_row(
+    position: str,
+    keys: dict[str, Any],
+    atoms: Atoms,
+    *,
+    attachment: bytes | None = None,
+    energy: float | None = None,
+    magmom: float | None = None,
+) -> Row:
+    """A row in the form that `ase_row` promises, from its parts.
+
+    Args:
+        energy: eV, total energy of the cell.
+        magmom: μ_B, of the cell.
+    """
     content: dict[str, Any] = {
         "key_value_pairs": keys,
         "numbers": atoms.numbers,
@@ -152,13 +179,9 @@ def ase_row(raw: Raw) -> Row:
         "pbc": list(atoms.periodic),
     }
     content.update({k: v for k, v in (("energy", energy), ("magmom", magmom)) if v is not None})
-    if charge:
-        content["charge"] = charge
-    attachment = None
-    if data is not None:
-        attachment = data if isinstance(data, bytes) else str(data).encode()
-        content["data"] = {"bytes": data_bytes, "sha256": hashlib.sha256(attachment).hexdigest()}
-    return Row(raw.position, content, atoms, attachment)
+    if attachment is not None:
+        content["data"] = {"bytes": len(attachment), "sha256": hashlib.sha256(attachment).hexdigest()}
+    return Row(position, content, atoms, attachment)
 
 
 def ase_kept(external_id: str, payload: dict[str, Any]) -> Row:
@@ -168,6 +191,11 @@ def ase_kept(external_id: str, payload: dict[str, Any]) -> Row:
         RecordError: the structure is not in the payload.
     """
     return Row(external_id, payload, atoms_of(payload))
+
+
+def ase_is_whole(payload: dict[str, Any]) -> bool:
+    """Whether the row of a payload of `ase_row` came without attachment."""
+    return "data" not in payload
 
 
 def atoms_of(payload: dict[str, Any]) -> Atoms:

@@ -13,7 +13,7 @@ import numpy as np
 from etl.errors import RecordError
 from etl.records import Atoms, Doubt, Fact, Record, Stack
 from etl.source import Raw, Row, Source, SourceInfo, register
-from etl.sources.ase_sqlite import ase_cut, ase_kept, ase_row, atoms_of, check_ase
+from etl.sources.ase_sqlite import ase_cut, ase_is_whole, ase_kept, ase_row, atoms_of, check_ase
 from etl.sources.values import number, word
 from schema import quantities as q
 from schema.vocabulary import InterfaceKind, Method, Subject
@@ -91,6 +91,10 @@ class BiDB(Source):
     def kept(self, external_id: str, payload: dict[str, Any]) -> Row:
         """See `Source.kept`."""
         return ase_kept(external_id, payload)
+
+    def is_whole(self, payload: dict[str, Any]) -> bool:
+        """See `Source.is_whole`."""
+        return ase_is_whole(payload)
 
     def name(self, row: Row) -> str:
         """The bilayer's uid, the monolayer's, or the row."""

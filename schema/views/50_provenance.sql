@@ -35,15 +35,44 @@ COMMENT ON COLUMN analyst.quarantine.raw_text IS 'the raw text, where it could n
 COMMENT ON COLUMN analyst.quarantine.created_at IS 'when it was read';
 
 CREATE VIEW analyst.flags AS
-SELECT s.key AS source, r.external_id, f.rule, f.property_key AS property, f.detail
+SELECT s.key AS source, r.external_id, f.rule, f.property_key AS property, f.detail,
+       EXISTS (SELECT FROM record_release l
+               WHERE l.source_record_id = f.source_record_id AND l.property_key = f.property_key) AS released
 FROM record_flag f JOIN source_record r ON r.id = f.source_record_id AND r.state = 'accepted'
 JOIN source s ON s.id = r.source_id;
-COMMENT ON VIEW analyst.flags IS 'Doubted values of accepted records: kept raw, not used';
+COMMENT ON VIEW analyst.flags IS 'Doubted values of accepted records: kept raw, and not used unless released';
 COMMENT ON COLUMN analyst.flags.source IS 'key of the source';
 COMMENT ON COLUMN analyst.flags.external_id IS 'identifier in the source';
 COMMENT ON COLUMN analyst.flags.rule IS 'name of the rule';
 COMMENT ON COLUMN analyst.flags.property IS 'key of the doubted property';
 COMMENT ON COLUMN analyst.flags.detail IS 'what the rule says';
+COMMENT ON COLUMN analyst.flags.released IS 'whether a person has released the value, so that it is used all the same';
+
+CREATE VIEW analyst.releases AS
+SELECT s.key AS source, r.external_id, r.id AS record, l.rule, l.property_key AS property,
+       (SELECT array_agg(v.value ORDER BY v.id)
+        FROM property_value v JOIN property p ON p.id = v.property_id AND p.key = l.property_key
+        WHERE v.source_record_id = r.id) AS values,
+       (SELECT p.unit FROM property p WHERE p.key = l.property_key) AS unit,
+       coalesce((SELECT f.detail FROM record_flag f
+                 WHERE f.source_record_id = r.id AND f.rule = l.rule AND f.property_key = l.property_key),
+                r.reason) AS detail,
+       r.state = 'accepted' AS in_use, l.author, l.note, l.released_at
+FROM record_release l JOIN source_record r ON r.id = l.source_record_id
+JOIN source s ON s.id = r.source_id;
+COMMENT ON VIEW analyst.releases IS 'Records and values used in spite of a rule, by a person''s decision';
+COMMENT ON COLUMN analyst.releases.source IS 'key of the source';
+COMMENT ON COLUMN analyst.releases.external_id IS 'identifier in the source';
+COMMENT ON COLUMN analyst.releases.record IS 'number of the record, for stackscreen quarantine show';
+COMMENT ON COLUMN analyst.releases.rule IS 'name of the rule that is waived';
+COMMENT ON COLUMN analyst.releases.property IS 'key of the released property; null for a record as a whole';
+COMMENT ON COLUMN analyst.releases.values IS 'numbers of the released property, in the unit of the column unit; null for a record as a whole';
+COMMENT ON COLUMN analyst.releases.unit IS 'unit of values';
+COMMENT ON COLUMN analyst.releases.detail IS 'what the rule says of it';
+COMMENT ON COLUMN analyst.releases.in_use IS 'whether the record is in use: not once a newer version has replaced it';
+COMMENT ON COLUMN analyst.releases.author IS 'who released it';
+COMMENT ON COLUMN analyst.releases.note IS 'why';
+COMMENT ON COLUMN analyst.releases.released_at IS 'when';
 
 CREATE VIEW analyst.members AS
 SELECT m.uid, m.kind, s.key AS source, r.external_id, mm.distance, mm.method, mm.version, mm.evidence, mm.decided_at

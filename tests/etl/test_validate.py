@@ -170,8 +170,7 @@ def test_the_closest_contact_sees_periodic_images_of_a_skewed_cell() -> None:
     cell[1] += 3 * cell[0]
     atoms = Atoms(layer.numbers.astype(np.int64), layer.positions, cell)
     accepted = validate(Record("x", Subject.MONOLAYER, {}, atoms))
-    contact, _ = closest_contact(accepted.structure)
-    assert contact == pytest.approx(2.46 / math.sqrt(3))
+    assert closest_contact(accepted.structure).distance == pytest.approx(2.46 / math.sqrt(3))
 
 
 def test_the_dirty_values_of_the_real_bilayers_are_all_doubted(shared_data: Path) -> None:

@@ -13,6 +13,7 @@ from stackscreen.cli import (
     imports,
     models,
     processes,
+    quarantine,
     saved,
     screen,
     services,
@@ -39,7 +40,7 @@ app.command()(screen.screen)
 app.command()(dashboard.dashboard)
 app.command()(models.train)
 app.command()(settings_command.settings)
-app.add_typer(data.quarantine_app, name="quarantine")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(models.app, name="models")
 app.add_typer(screen.app, name="run")
 app.add_typer(saved.app, name="saved")
