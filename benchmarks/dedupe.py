@@ -132,12 +132,12 @@ BESIDES = {
 
 
 def copies(entry: Entry, rng: np.random.Generator) -> Iterator[tuple[str, Atoms]]:
-    """A disguised copy of an entry for every change, and for several at once."""
+    """A disguised copy of an entry for every change, and for several at once; else the cell stays what it was."""
     # In canonical form first: the changes are made to a cell whose third vector crosses the vacuum.
     slab = canonical_slab(entry.atoms)
     work = AseAtoms(slab.numbers, slab.positions, cell=slab.cell, pbc=True)
     for name in (*CHANGES, *BESIDES):
-        how = replace(PLAIN, seed=int(rng.integers(2**31)))
+        how = replace(PLAIN, vacuum=slab.vacuum or PLAIN.vacuum, seed=int(rng.integers(2**31)))
         for change in BESIDES.get(name, (name,)):
             how = CHANGES[change](how, rng)
         if name == TOGETHER:

@@ -52,7 +52,7 @@ class Disguise:
 
 
 PLAIN = Disguise(15.0, (0, 0, 0), (0, 0, 0), 0, (1, 1), (0, 0), 2, 0)
-"""No disguise but a new vacuum."""
+"""No disguise but the vacuum."""
 
 
 def rotation(angles: tuple[float, float, float]) -> np.ndarray:

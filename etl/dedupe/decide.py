@@ -25,16 +25,18 @@ MAX_RMS = 0.17
 differ by up to 0.16 Å in layers of weakly bound parts, different phases of C2DB by 0.21 Å and more."""
 MAX_STRAIN = 0.03
 """Principal logarithmic strain between the cells at one area, where the layer group is the same."""
-BROKEN_RMS, BROKEN_STRAIN = 0.08, 0.02
+BROKEN_RMS, BROKEN_STRAIN = 0.09, 0.02
 """The same two limits where the layer groups or the primitive cells differ: a distortion of that size that is not
-noise is a phase of its own. Noise of 0.03 Å a coordinate stays below 0.076 Å; phases of C2DB that differ in symmetry
-but not in their cell begin at 0.11 Å."""
+noise is a phase of its own. Noise of 0.03 Å a coordinate stays below that in all but one of a thousand layers; phases
+of C2DB that differ in symmetry but not in their cell begin at 0.11 Å."""
 SUPERLATTICE_RMS = 0.03
 """Å, the limit where one primitive cell is a multiple of the other and the distortion that makes it so is ordered: a
 charge-density wave moves the atoms by hardly more (RhO2 0.040 Å, TiSe2 0.044 Å), and it is another phase."""
 ORDERED = 0.35
 """A distortion is ordered if some motion or reflection keeps it to within this fraction of itself. A relaxed
 superlattice keeps part of its parent's symmetry (0 to 0.34 in C2DB), noise none of it (0.37 and more)."""
+HANDEDNESS = 0.5
+"""Layers are mirror images if a reflection leaves less than this fraction of the displacements that motions leave."""
 MAX_VOLUME_RATIO = 0.15
 """Largest |ln| of the ratio of volumes per atom of one crystal phase under different functionals."""
 
@@ -72,14 +74,17 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     middle = math.sqrt(one.size_per_atom * other.size_per_atom)
     patterns = [layer.pattern.scaled(math.sqrt(middle / layer.size_per_atom)) for layer in (one, other)]
     found = match(*patterns)
-    reason = "no match of the atoms" if found is None else _objection(found, one, other)
+    objection = _objection(found, one, other)
     if found is not None:
         evidence |= {"rms": round(found.rms, 4), "strain": round(found.strain, 4)}
-    if found is None or reason is not None:
+    if objection is not None or (found is not None and found.rms > SUPERLATTICE_RMS):
         reflected = match(*patterns, mirrored=True)
-        if reflected is not None and _objection(reflected, one, other) is None:
-            reason, evidence["mirrored_rms"] = "mirror images", round(reflected.rms, 4)
-        return Verdict(False, math.inf, {**evidence, "reason": reason})
+        # An achiral layer fits its mirror image as well as itself.
+        fits_better = reflected is not None and (found is None or reflected.rms < HANDEDNESS * found.rms)
+        if reflected is not None and fits_better and _objection(reflected, one, other) is None:
+            objection, evidence["mirrored_rms"] = "mirror images", round(reflected.rms, 4)
+    if found is None or objection is not None:
+        return Verdict(False, math.inf, {**evidence, "reason": objection})
     apart = distance(one.fingerprint_at(middle), other.fingerprint_at(middle))
     evidence["fingerprint"] = round(apart, 4)
     if not one.symmetry.swaps_faces:
@@ -87,8 +92,10 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     return Verdict(True, apart, evidence)
 
 
-def _objection(found: Match, one: Layer, other: Layer) -> str | None:
+def _objection(found: Match | None, one: Layer, other: Layer) -> str | None:
     """Why two layers that can be laid on each other so well are different phases; None if they are one."""
+    if found is None:
+        return "no match of the atoms"
     if found.rms > MAX_RMS or found.strain > MAX_STRAIN:
         return "displacements" if found.rms > MAX_RMS else "shape of the cell"
     small, large = sorted((one, other), key=lambda layer: len(layer.pattern))
@@ -101,8 +108,8 @@ def _objection(found: Match, one: Layer, other: Layer) -> str | None:
         return "superlattice" if found.rms > limit else None
     if found.rms <= BROKEN_RMS and found.strain <= BROKEN_STRAIN:
         return None
-    groups = (one.symmetry.layer_group, other.symmetry.layer_group)
-    return None if groups[0] == groups[1] else f"layer groups {groups[0]} and {groups[1]}"
+    groups = sorted((one.symmetry.layer_group or 0, other.symmetry.layer_group or 0))
+    return None if groups[0] == groups[1] > 0 else f"layer groups {groups[0]} and {groups[1]}"
 
 
 def is_flipped(one: Layer, other: Layer) -> bool:
