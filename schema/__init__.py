@@ -26,13 +26,17 @@ if TYPE_CHECKING:
         ScreeningRunModel,
         ScreenResult,
     )
+    from schema.spectra import BandStructure, DensityOfStates, DosProjection, PhononSpectrum, StiffnessTensor
     from schema.structures import Structure
 
 __all__ = [
+    "BandStructure",
     "Base",
     "BulkPhase",
     "Candidate",
     "DedupeRuling",
+    "DensityOfStates",
+    "DosProjection",
     "Embedding",
     "FeatureSet",
     "FeatureVector",
@@ -45,6 +49,7 @@ __all__ = [
     "Monolayer",
     "PairBlock",
     "PairTile",
+    "PhononSpectrum",
     "Property",
     "PropertyValue",
     "RecordFlag",
@@ -60,6 +65,7 @@ __all__ = [
     "SourceRecord",
     "Stacking",
     "StackscreenError",
+    "StiffnessTensor",
     "Structure",
     "Surface",
 ]

@@ -18,13 +18,17 @@ from schema.screening import (
     ScreeningRunModel,
     ScreenResult,
 )
+from schema.spectra import BandStructure, DensityOfStates, DosProjection, PhononSpectrum, StiffnessTensor
 from schema.structures import Structure
 
 __all__ = [
+    "BandStructure",
     "Base",
     "BulkPhase",
     "Candidate",
     "DedupeRuling",
+    "DensityOfStates",
+    "DosProjection",
     "Embedding",
     "FeatureSet",
     "FeatureVector",
@@ -37,6 +41,7 @@ __all__ = [
     "Monolayer",
     "PairBlock",
     "PairTile",
+    "PhononSpectrum",
     "Property",
     "PropertyValue",
     "RecordFlag",
@@ -52,6 +57,7 @@ __all__ = [
     "SourceRecord",
     "Stacking",
     "StackscreenError",
+    "StiffnessTensor",
     "Structure",
     "Surface",
 ]

@@ -137,6 +137,9 @@ def _magnetism(keys: dict[str, Any], record: Record) -> None:
 def _stability(keys: dict[str, Any], record: Record) -> None:
     """`dyn_stab` of 2024, or the two levels of 2021: stable if both are high, unstable if one is low."""
     stated = word(keys, "dyn_stab")
+    if isinstance(keys.get("dyn_stab"), bool):
+        # In the tree of files it is whether both levels are known to be high: false may be a lack of knowledge.
+        stated = "Yes" if keys["dyn_stab"] else "Unknown"
     if stated is not None:
         label = _STABLE.get(stated.lower())
         if label is None:
