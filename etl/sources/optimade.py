@@ -8,6 +8,7 @@ stays in the record's payload. Gaps and energies of a provider are never guessed
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -228,6 +229,7 @@ def _structure(identity: str, attributes: dict[str, Any]) -> tuple[Atoms, Subjec
     Only what is used is validated: that an entry sorts its elements wrongly makes its structure no worse.
     """
     from optimade.models import StructureFeatures, StructureResource
+    from optimade.warnings import MissingExpectedField
     from pydantic import ValidationError
 
     used = {key: attributes[key] for key in _USED if attributes.get(key) is not None}
@@ -235,9 +237,12 @@ def _structure(identity: str, attributes: dict[str, Any]) -> tuple[Atoms, Subjec
     if not used.get("cartesian_site_positions") or not used.get("lattice_vectors"):
         raise RecordError("missing_structure", f"{identity} has no lattice_vectors or cartesian_site_positions.")
     try:
-        entry = StructureResource.model_validate(
-            {"id": identity, "type": "structures", "attributes": {"last_modified": None, **used}}
-        ).attributes
+        with warnings.catch_warnings():
+            # Fields that come in pairs and are not both there: what is needed is asked for below.
+            warnings.simplefilter("ignore", MissingExpectedField)
+            entry = StructureResource.model_validate(
+                {"id": identity, "type": "structures", "attributes": {"last_modified": None, **used}}
+            ).attributes
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

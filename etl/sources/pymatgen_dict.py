@@ -24,6 +24,8 @@ def atoms_from_dict(structure: Any) -> Atoms:
         fractional = np.array([site["abc"] for site in sites], float).reshape(-1, 3)
         flags = structure["lattice"].get("pbc") or (True, True, True)
         periodic = (bool(flags[0]), bool(flags[1]), bool(flags[2]))
+    except RecordError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         reason = f"The structure is not a pymatgen dictionary: {type(error).__name__} {error}."
         raise RecordError("missing_structure", reason) from error
