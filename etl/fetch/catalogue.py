@@ -24,7 +24,7 @@ class Offer:
         reader: what `stackscreen import` takes.
         file: name of the file on disk.
         location: where it is downloaded from; None where there is no public download.
-        asking: how to get the file where there is no public download.
+        obstacle, asking: why there is no download by this command, and how to get the file then.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Offer:
     location: Location | None = None
     layout: Layout = Layout.ARRAY
     part_of: str = ""
+    obstacle: str = ""
     asking: str = ""
 
 
@@ -58,7 +59,8 @@ _JARVIS = "Choudhary et al., npj Comput. Mater. 6, 173 (2020)"
 _JARVIS_PAGE = "https://jarvis-tools.readthedocs.io/en/master/databases.html"
 _CC_BY = "CC BY 4.0"
 _SEE_PAGE = "as stated on the page"
-_ASK = "Its full data set is given out on request: write to the authors, whom the page names"
+_NO_DOWNLOAD = "has no public bulk download"
+_ASK = "The full data set is given out on request: write to the authors, whom the page names"
 
 OFFERS: tuple[Offer, ...] = (
     Offer(
@@ -142,6 +144,7 @@ OFFERS: tuple[Offer, ...] = (
         page="https://2dhub.org/c2db/c2db.html",
         reader="c2db",
         file="c2db.db",
+        obstacle=f"C2DB {_NO_DOWNLOAD}",
         asking=f"{_ASK}. Until then, `stackscreen fetch jarvis-c2db` has an early release of it.",
     ),
     Offer(
@@ -153,6 +156,7 @@ OFFERS: tuple[Offer, ...] = (
         page="https://2dhub.org",
         reader="bidb",
         file="bidb.db",
+        obstacle=f"BiDB {_NO_DOWNLOAD}",
         asking=f"{_ASK}.",
     ),
     Offer(
@@ -164,7 +168,20 @@ OFFERS: tuple[Offer, ...] = (
         page="https://2dhub.org",
         reader="hetdb",
         file="hetdb.db",
+        obstacle=f"HetDB {_NO_DOWNLOAD}",
         asking=f"{_ASK}.",
+    ),
+    Offer(
+        name="v2db",
+        title="V2DB: machine-learned predictions for 316,000 layers, without structures",
+        size="tens of MB",
+        licence=_SEE_PAGE,
+        citation="Sorkun et al., npj Comput. Mater. 6, 106 (2020)",
+        page="https://doi.org/10.7910/DVN/SNCZF4",
+        reader="v2db",
+        file="v2db.csv",
+        obstacle="V2DB is downloaded by hand, from Harvard Dataverse",
+        asking="Choose the table in its original format, .csv, on the page.",
     ),
 )
 

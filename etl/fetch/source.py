@@ -24,7 +24,7 @@ def require_offered(offer: Offer, url: str | None) -> Location:
     location = Address(url) if url else offer.location
     if location is None:
         raise NotOfferedError(
-            f"{offer.title.partition(':')[0]} has no public download, so nothing was fetched.",
+            f"{offer.obstacle}, so nothing was fetched.",
             hint=f"{offer.asking}\n  Page: {offer.page}\n"
             f"  When the file has come: stackscreen import {offer.reader} FILE",
         )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DOWNLOADS: Final = "downloads"
 LAYERS_ONLY: Final = "nperiodic_dimensions=2"
 _MIB: Final = 1 << 20
+_LISTED: Final = (
+    "name", "part_of", "title", "size", "licence", "citation", "page", "reader", "obstacle", "asking",
+)  # fmt: skip
 _CHECKPOINT_BYTES: Final = 4 * _MIB
 
 
@@ -190,13 +193,12 @@ def _print_list(as_json: bool) -> None:
     if as_json:
         sources = [
             {
-                "name": offer.name, "part_of": offer.part_of or None, "title": offer.title, "size": offer.size,
-                "licence": offer.licence, "citation": offer.citation, "page": offer.page,
-                "from": offer.location.describe() if offer.location else None, "file": str(folder / offer.file),
-                "asking": offer.asking or None, "next": f"stackscreen import {offer.reader} {folder / offer.file}",
+                **{name: getattr(offer, name) for name in _LISTED},
+                "from": offer.location.describe() if offer.location else None,
+                "file": str(folder / offer.file),
             }
             for offer in OFFERS
-        ]  # fmt: skip
+        ]
         print(json.dumps({"sources": sources, OPTIMADE: [asdict(provider) for provider in PROVIDERS]}))
         return
     print(f"Downloads go to {folder} (or --to DIR).\n")
@@ -208,7 +210,7 @@ def _print_list(as_json: bool) -> None:
             print(f"  from      {offer.location.describe()}")
             print(f"  then      stackscreen import {offer.reader} {folder / offer.file}\n")
         else:
-            print(f"  no public download: stackscreen fetch {offer.name} says how to ask for it")
+            print(f"  {offer.obstacle}: stackscreen fetch {offer.name} says how to get it")
             print(f"  then      stackscreen import {offer.reader} FILE\n")
     print(f"{OPTIMADE} --provider NAME [--filter FILTER] [--limit N]\n  Structures of any OPTIMADE provider, e.g.")
     for provider in PROVIDERS:
