@@ -27,9 +27,9 @@ from etl.dedupe.decide import MAX_SIZE_RATIO
 from etl.dedupe.fingerprint import distance, fingerprint
 from etl.dedupe.matching import pattern
 
-MAX_REGISTRY = 0.125
+MAX_REGISTRY = 0.11
 """Å, shift of the upper side against the lower. Up to here the binding energies of BiDB's stacks of one layer agree to
-0.01 meV/Å² (median), hardly less well than those of its exact duplicates; beyond, they drift apart."""
+0.01 meV/Å² (median; 0.003 for its exact duplicates); beyond, they drift apart (0.05 at 0.12 Å, 0.08 at 0.2 Å)."""
 MAX_LAYER_RMS, MAX_LAYER_DISPLACEMENT = 0.05, 0.15
 """Å, root mean square and largest displacement of the atoms within their sides. Functionals differ by less; a
 ferroelectric layer turned round differs by more (NbOI2: 0.13 Å), and parallel and antiparallel are two stacks."""
@@ -37,6 +37,9 @@ MAX_DISTANCE_DIFFERENCE = 0.5
 """Å: functionals differ by 0.1 to 0.3 Å; layers that are bonded in one stack and not in the other differ by more."""
 MAX_SHAPE_STRAIN = 0.03
 """Largest principal logarithmic strain between two lattices scaled to one area per atom."""
+MIN_DISTANCE = 1.5
+"""Å: a smaller gap is one within a layer. Sides that are bonded or interpenetrate cannot be told apart by height; such
+stacks are compared as they stand."""
 COMMON_DISTANCE = 3.0
 """Å between the sides when fingerprints are taken: the same for all, so that it cannot decide."""
 _REACH = 0.8
@@ -207,7 +210,7 @@ def _cut(
 
     Returns:
         0 for each atom below the gap and 1 above, Å between the sides, and whether `top` is below; None where no gap
-        divides the atoms so.
+        of at least `MIN_DISTANCE` divides the atoms so.
     """
     order = np.argsort(heights, kind="stable")
     elements = sorted(set(bottom) | set(top))
@@ -222,7 +225,7 @@ def _cut(
     inverted = np.where(_multiple(below, unit_top) & _multiple(above, unit_bottom), gaps, -1.0)
     upside_down = bool(inverted.max() > upright.max())
     widths = inverted if upside_down else upright
-    if widths.max() < 0:
+    if widths.max() < MIN_DISTANCE:
         return None
     last = int(widths.argmax())
     sides = np.zeros(len(numbers), np.int64)

@@ -110,7 +110,7 @@ _STACKED = text(f"""
 
 
 def touched_blocks(connection: Connection) -> dict[BlockKey, list[int]]:
-    """Blocks with an interface not judged yet, judged by an older rule, or gone; with the ids of those that are gone."""
+    """Blocks with an interface not judged yet, judged by an older rule or gone; with the ids of those that are gone."""
     blocks: dict[BlockKey, list[int]] = defaultdict(list)
     for kind, low, high, gone in connection.execute(_TOUCHED, {"version": VERSION}):
         left = blocks[BlockKey(kind, low, high)]
