@@ -15,8 +15,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from etl.batch import Counts
 from etl.dedupe import by_hand
+from etl.dedupe import explain as explaining
 from etl.dedupe.assign import DedupeReport, deduplicate
 from etl.dedupe.by_hand import RulingReport
+from etl.dedupe.explain import MaterialExplained, PairExplained
+from etl.dedupe.stacks import unite_stacks
 from etl.errors import ImportFileError
 from etl.judge import Read
 from etl.load import BATCH, Loader
@@ -132,8 +135,11 @@ def merge(engine: Engine, uid: str, other_uid: str, *, author: str, note: str | 
         ImportBusyError: a deduplication is under way.
         DatabaseDownError: the database does not answer.
     """
-    with _deduplicating(engine), engine.begin() as connection:
-        return by_hand.merge(connection, uid, other_uid, author=author, note=note)
+    with _deduplicating(engine):
+        with engine.begin() as connection:
+            report = by_hand.merge(connection, uid, other_uid, author=author, note=note)
+        unite_stacks(engine)
+    return report
 
 
 def split(
@@ -146,8 +152,31 @@ def split(
         ImportBusyError: a deduplication is under way.
         DatabaseDownError: the database does not answer.
     """
-    with _deduplicating(engine), engine.begin() as connection:
-        return by_hand.split(connection, uid, source, external_id, author=author, note=note)
+    with _deduplicating(engine):
+        with engine.begin() as connection:
+            report = by_hand.split(connection, uid, source, external_id, author=author, note=note)
+        unite_stacks(engine)
+    return report
+
+
+def explain(engine: Engine, uid: str, *, limit: int = 10) -> MaterialExplained:
+    """Why a material has the members it has, and no others. See `etl.dedupe.explain.explain`.
+
+    Raises:
+        UnknownMaterialError: there never was one of that name.
+    """
+    with engine.connect() as connection:
+        return explaining.explain(connection, uid, limit=limit)
+
+
+def explain_pair(engine: Engine, uid: str, other_uid: str) -> PairExplained:
+    """Why two materials are two. See `etl.dedupe.explain.explain_pair`.
+
+    Raises:
+        UnknownMaterialError: there never was one of that name.
+    """
+    with engine.connect() as connection:
+        return explaining.explain_pair(connection, uid, other_uid)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class Rulings:
     def __init__(self, ruled: Iterable[Ruled] = ()) -> None:
         self._standing: dict[frozenset[Key], Ruled] = {}
         self._of: dict[Key, dict[frozenset[Key], Ruled]] = {}
-        for each in sorted(ruled, key=lambda r: r.id):
+        self._all = sorted(ruled, key=lambda each: each.id)
+        for each in self._all:
             pair = frozenset((each.one, each.other))
             self._standing[pair] = each
             for key in pair:
@@ -62,6 +63,10 @@ class Rulings:
     def of(self, key: Key) -> list[Ruled]:
         """Standing rulings on one record, oldest first."""
         return sorted(self._of.get(key, {}).values(), key=lambda each: each.id)
+
+    def ever(self, keys: Collection[Key]) -> list[Ruled]:
+        """All rulings on any of these records, with those that newer ones replaced, oldest first."""
+        return [each for each in self._all if each.one in keys or each.other in keys]
 
     def between(self, one: Key, other: Key) -> Ruled | None:
         """The standing ruling on a pair."""

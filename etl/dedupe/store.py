@@ -126,6 +126,12 @@ def layers_of_materials(connection: Connection, formula: str, kind: MaterialKind
     return [(row[-2], _layer(row[:-2])) for row in connection.execute(statement) if row[-2] is not None]
 
 
+def layer_of_material(connection: Connection, material_id: int) -> Layer:
+    """The structure that a material's row shows."""
+    statement = _structures().join(Material, Material.structure_id == Structure.id).where(Material.id == material_id)
+    return _layer(connection.execute(statement).one())
+
+
 Block = tuple[list[Cluster], list[Layer]]
 """The materials of one formula and periodicity, and the records that have none yet."""
 

@@ -7,8 +7,8 @@ import typer
 from schema.errors import StackscreenError
 from stackscreen.cli import (
     dashboard,
-    data,
     database,
+    dedupe,
     fetch,
     imports,
     models,
@@ -34,7 +34,7 @@ app.command()(up.up)
 app.command()(status.status)
 app.command()(fetch.fetch)
 app.command("import", cls=imports.ImportCommand, no_args_is_help=True)(imports.import_data)
-app.command()(data.dedupe)
+app.add_typer(dedupe.app, name="dedupe")
 app.command()(models.features)
 app.command()(screen.screen)
 app.command()(dashboard.dashboard)

@@ -1,5 +1,6 @@
 """What the commands print: results on standard output, progress and errors on standard error."""
 
+import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,14 @@ def print_error(error: StackscreenError) -> None:
     print(f"Error: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}", file=sys.stderr)
+
+
+def login_name() -> str:
+    """Who is at the keyboard, for what a person decides."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 @contextmanager

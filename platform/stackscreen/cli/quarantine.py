@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import textwrap
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schema.errors import StackscreenError
-from stackscreen.cli.console import progress_bar, step
+from stackscreen.cli.console import login_name, progress_bar, step
 from stackscreen.cli.engine import open_engine
 from stackscreen.settings import get_settings
 
@@ -154,7 +153,7 @@ def release(
         return
     if not note.strip():
         raise ReleaseCommandError("A release needs its reason.", hint="Add --note 'why it is right to use it'.")
-    decided = Decided(author or _login(), note)
+    decided = Decided(author or login_name(), note)
     if record is None:
         if rule is None or source is None or property_key or also or undo:
             raise ReleaseCommandError(
@@ -284,10 +283,3 @@ def _print_release(done: Release, as_json: bool) -> None:
     step(f"To take it back: `stackscreen quarantine withdraw-release {done.record}`.")
     if done.property_key is None:
         step("Next: `stackscreen dedupe`.")
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

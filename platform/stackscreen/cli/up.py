@@ -35,7 +35,7 @@ def up(
 
 def _steps() -> list[tuple[str, Callable[[Settings], object]]]:
     # Imported here: they bring pandas, LightGBM and numba, which the other commands do without.
-    from stackscreen.cli import data, imports, models, screen
+    from stackscreen.cli import dedupe, imports, models, screen
     from stackscreen.cli.database import upgrade_database
     from stackscreen.services import ensure_started
 
@@ -43,7 +43,7 @@ def _steps() -> list[tuple[str, Callable[[Settings], object]]]:
         ("starting Postgres, Redis and the workers", lambda settings: ensure_started(settings, step)),
         ("bringing the database to the newest schema", upgrade_database),
         ("importing the starter set", imports.import_starter),
-        ("finding which records are the same material", data.run_dedupe),
+        ("finding which records are the same material", dedupe.run_dedupe),
         ("registering the trained models", models.register_shipped),
         ("computing features", models.run_features),
         ("screening every pair", screen.run_screen),
