@@ -27,10 +27,8 @@ different total energies are given, which therefore stay in the payload.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +39,7 @@ from etl.errors import ImportFileError, RecordError, UnknownKeysError
 from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
 from etl.source import Raw, Row, Source, SourceInfo, register, require_file
 from etl.sources.c2db_keys import SAME_LEVEL, WORK_FUNCTION_TOLERANCE, add_layer, keys_of_2018
+from etl.sources.csv_rows import header, rows
 from etl.sources.json_stream import array_items, line_row, open_text
 from etl.sources.values import number, word
 from schema import quantities as q
@@ -48,6 +47,8 @@ from schema.quantities import Quantity
 from schema.vocabulary import Face, InterfaceKind, Method, Subject
 
 LAYERS, BILAYERS, CANDIDATES = "layers", "bilayers", "candidates"
+_BEGINNING = 1000
+"""Characters in which the first one that is no white space must come."""
 _WHAT = "HetML's bilayer_target_properties.csv, its JSON of monolayers, or the folder that holds them"
 _LAYER_KEYS = frozenset({"UID", "structure"})
 _PAIR_KEYS = frozenset({"uid_bot", "uid_top"})
@@ -104,7 +105,7 @@ class HetML(Source):
                 yield from array_items(file)
         for file, kind in files:
             if kind == BILAYERS:
-                yield from _csv_rows(file)
+                yield from rows(file)
 
     def row(self, raw: Raw) -> Row:
         """See `Source.row`."""
@@ -139,46 +140,24 @@ def _files(path: Path) -> list[tuple[Path, str]]:
     Raises:
         ImportFileError: the path cannot be read.
     """
-    if path.is_dir():
-        found = ((file, _kind(file)) for file in sorted(path.iterdir()) if file.suffix.lower() in {".csv", ".json"})
-    else:
-        require_file(path, _WHAT)
-        found = ((file, _kind(file)) for file in (path,))
-    return [(file, kind) for file, kind in found if kind is not None]
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in {".csv", ".json"}) if path.is_dir() else [path]
+    return [(file, kind) for file in files if (kind := _kind(file)) is not None]
 
 
 def _kind(file: Path) -> str | None:
+    require_file(file, _WHAT)
     with open_text(file) as text:
-        head = text.readline(csv.field_size_limit())
-    if head.lstrip().startswith("["):
+        begin = text.read(_BEGINNING).lstrip()[:1]
+    if begin == "[":
         first = next(array_items(file), None)
         is_layer = isinstance(first, Raw) and isinstance(first.content, dict) and set(first.content) >= _LAYER_KEYS
         return LAYERS if is_layer else None
-    columns = set(next(csv.reader([head]), []))
+    if begin == "{":
+        return None
+    columns = set(header(file, _WHAT))
     if columns >= _BILAYER_KEYS:
         return BILAYERS
     return CANDIDATES if columns >= _PAIR_KEYS | {"anderson_gap"} else None
-
-
-def _csv_rows(file: Path) -> Iterator[Raw | RawFailure]:
-    """Rows by column; a blank is no value. A row of another length than the header is kept as it stands."""
-    with open_text(file) as text:
-        rows = csv.reader(text)
-        header = next(rows, [])
-        while True:
-            position = f"line {rows.line_num + 1}"
-            try:
-                row = next(islice(rows, 1), None)
-            except csv.Error as error:
-                yield RawFailure(position, "unparsable", f"{position} is not CSV: {error}.", raw_text="(not kept)")
-                continue
-            if row is None:
-                return
-            if len(row) != len(header):
-                reason = f"{position} has {len(row)} fields, and the header {len(header)}."
-                yield RawFailure(position, "unparsable", reason, raw_text=",".join(row))
-            else:
-                yield Raw(position, dict(zip(header, row, strict=True)))
 
 
 # -- layers ------------------------------------------------------------------------------------------------------
