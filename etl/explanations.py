@@ -176,6 +176,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Import a file that has the vacuum level (evac).",
         releasable=False,
     ),
+    "unreadable_spectrum": Explanation(
+        "An array that is missing, of the wrong shape, or holds numbers that are none.",
+        "A curve that is cut or shuffled cannot be told from a true one by eye.",
+        "Import a file in which it is whole. The record and its other spectra are used.",
+        releasable=False,
+    ),
     "unknown_label": Explanation(
         "A word that is not among those of the database.",
         "It would be a category of its own in every filter.",
