@@ -106,3 +106,21 @@ COMMENT ON COLUMN analyst.stacks.gap IS 'eV; of the representative';
 COMMENT ON COLUMN analyst.stacks.gap_spread IS 'eV, largest minus smallest of its records';
 COMMENT ON COLUMN analyst.stacks.source IS 'database and release of the representative';
 COMMENT ON COLUMN analyst.stacks.external_id IS 'identifier of the representative in its source';
+
+CREATE VIEW analyst.stack_members AS
+SELECT m.representative_id AS same_as, m.interface_id AS id, s.key AS source, r.external_id, m.distance, m.method,
+       m.version, m.evidence, m.decided_at
+FROM interface_member m
+JOIN interface i ON i.id = m.interface_id
+JOIN source_record r ON r.id = i.source_record_id
+JOIN source s ON s.id = r.source_id;
+COMMENT ON VIEW analyst.stack_members IS 'Which interface is which stack, and the evidence';
+COMMENT ON COLUMN analyst.stack_members.same_as IS 'number of the interface that represents the stack, as in analyst.stacks.id';
+COMMENT ON COLUMN analyst.stack_members.id IS 'number of the interface';
+COMMENT ON COLUMN analyst.stack_members.source IS 'key of the source';
+COMMENT ON COLUMN analyst.stack_members.external_id IS 'identifier in the source';
+COMMENT ON COLUMN analyst.stack_members.distance IS 'Å, fingerprint distance to the representative at one interlayer distance';
+COMMENT ON COLUMN analyst.stack_members.method IS 'how it was decided: representative, fingerprint+matcher, or stated registry where no source gives a structure';
+COMMENT ON COLUMN analyst.stack_members.version IS 'version of the method';
+COMMENT ON COLUMN analyst.stack_members.evidence IS 'numbers behind the decision: registry (shift of the sides, Å), rms (displacements within the sides, Å), distance_difference (Å), ln_area_ratio, materials';
+COMMENT ON COLUMN analyst.stack_members.decided_at IS 'when it was decided';

@@ -441,3 +441,27 @@ def _pymatgen_agrees(one: StackGeometry, other: StackGeometry) -> bool:
     spacing = (structures[0].volume / len(structures[0])) ** (1 / 3)
     matcher = StructureMatcher(ltol=0.05, angle_tol=4, stol=0.1 / spacing, primitive_cell=False, scale=False)
     return matcher.get_rms_dist(*structures) is not None
+
+
+@services
+def test_hetml_has_no_structures_and_its_labels_make_stacks_one(engine: Engine, shared_data: Path) -> None:
+    """Imported twice, as two sources: each stack finds its twin, and AA never AB."""
+    import_file(engine, "hetml", shared_data / "hetml")
+    import_file(engine, "hetml", shared_data / "hetml", label="trial")
+    report = dedupe(engine)
+    assert report.stacks == report.same_stacks == 628
+    pairs = """SELECT count(*) FILTER (WHERE m.method = 'stated registry'),
+                      count(*) FILTER (WHERE r.payload ->> 'stacktype' <> p.payload ->> 'stacktype')
+               FROM interface_member m JOIN interface i ON i.id = m.interface_id
+               JOIN source_record r ON r.id = i.source_record_id
+               JOIN interface j ON j.id = m.representative_id JOIN source_record p ON p.id = j.source_record_id"""
+    assert rows(engine, pairs) == [(628, 0)]
+
+
+@services
+def test_every_column_of_the_views_of_stacks_is_explained(engine: Engine) -> None:
+    silent = """SELECT a.attrelid::regclass, a.attname FROM pg_attribute a
+                WHERE a.attrelid IN ('analyst.interfaces'::regclass, 'analyst.stacks'::regclass,
+                                     'analyst.stack_members'::regclass)
+                  AND a.attnum > 0 AND col_description(a.attrelid, a.attnum) IS NULL"""
+    assert rows(engine, silent) == []
