@@ -29,6 +29,8 @@ from etl.source import Raw, Source, kept_text
 
 Item = Raw | RawFailure
 
+CRASHED, TOO_SLOW = "crashed_parser", "too_slow"
+
 
 @dataclass(frozen=True, slots=True)
 class ParserLimits:
@@ -149,14 +151,14 @@ class Parser:
             return self._schedule([item]).result()[0]
         except OutOfTime:
             reason = f"{item_name(item)} was not read within {self._limits.record_seconds:g} s."
-            return judge(_failure(item, "too_slow", reason))
+            return judge(_failure(item, TOO_SLOW, reason))
         except MemoryError:
             size = self._limits.memory_bytes >> 20
-            return judge(_failure(item, "crashed_parser", f"{item_name(item)} needs more than {size} MiB to be read."))
+            return judge(_failure(item, CRASHED, f"{item_name(item)} needs more than {size} MiB to be read."))
         except ProcessExpired as error:
             reason = f"{item_name(item)} ended its reader with exit code {error.exitcode}"
             reason += f" after {time.monotonic() - started:.1f} s."
-            return judge(_failure(item, "crashed_parser", reason))
+            return judge(_failure(item, CRASHED, reason))
 
 
 def item_name(item: Item) -> str:

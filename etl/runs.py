@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from etl.errors import ImportBusyError
+from etl.parsing import CRASHED, TOO_SLOW
 from etl.source import Source as Reader
 from etl.source import SourceInfo
-from schema.provenance import ImportRun, Source
-from schema.vocabulary import ImportState
+from schema.provenance import ImportRun, Source, SourceRecord
+from schema.vocabulary import ImportState, RecordState
 
 LABELLED_PRECEDENCE = 200
 """Added to the precedence of a labelled import (the starter set, a trial): the plain source wins over it."""
+GIVEN_UP = (CRASHED, TOO_SLOW)
+"""Rules of records that might be read with more time or memory."""
 _CHUNK = 1 << 20
 
 
@@ -95,6 +98,42 @@ def ensure_source(connection: Connection, reader: Reader, label: str | None) -> 
     return found
 
 
+def records_of_same_file(connection: Connection, source_id: int, file: FileIdentity, version: str) -> int | None:
+    """Number of records of this very file, if it was imported whole before and everything that it brought still stands.
+
+    None if it has to be read: it is new, the reader has changed since, a later import superseded records, or a record
+    of the source was given up for want of time or memory, of which there may be more now.
+    """
+    statement = (
+        select(ImportRun.id, ImportRun.n_read)
+        .where(
+            ImportRun.source_id == source_id,
+            ImportRun.file_sha256 == file.sha256,
+            ImportRun.file_bytes == file.size,
+            ImportRun.reader_version == version,
+            ImportRun.state == ImportState.FINISHED,
+        )
+        .order_by(ImportRun.id.desc())
+        .limit(1)
+    )
+    earlier = connection.execute(statement).first()
+    if earlier is None:
+        return None
+    since = select(func.coalesce(func.sum(ImportRun.n_superseded), 0)).where(
+        ImportRun.source_id == source_id, ImportRun.id > earlier.id
+    )
+    given_up = select(
+        exists().where(
+            SourceRecord.source_id == source_id,
+            SourceRecord.state == RecordState.QUARANTINED,
+            SourceRecord.rule.in_(GIVEN_UP),
+        )
+    )
+    if connection.scalar(since) or connection.scalar(given_up):
+        return None
+    return int(earlier.n_read)
+
+
 def start_run(connection: Connection, source_id: int, file: FileIdentity, version: str) -> int:
     """Open an import run; runs of this source that died are marked failed (the caller holds the source's lock)."""
     connection.execute(
@@ -120,6 +159,11 @@ def start_run(connection: Connection, source_id: int, file: FileIdentity, versio
     )
     run_id: int = connection.scalars(statement).one()
     return run_id
+
+
+def count_unchanged(connection: Connection, run_id: int, records: int) -> None:
+    """Note that all records of the run's file are held already."""
+    connection.execute(update(ImportRun).where(ImportRun.id == run_id).values(n_read=records, n_unchanged=records))
 
 
 def end_run(connection: Connection, run_id: int, error: str | None = None) -> None:

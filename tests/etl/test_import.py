@@ -26,6 +26,7 @@ from etl.api import DatabaseDownError, dedupe, import_file
 from etl.errors import ImportBusyError, ImportFileError
 from etl.quarantine import UnknownRecordError, count_by_rule, list_set_aside, show_record
 from etl.runs import exclusive
+from etl.source import get_source
 from schema.engine import make_engine
 
 pytestmark = pytest.mark.services
@@ -225,3 +226,21 @@ def test_a_file_on_a_read_only_medium_imports(engine: Engine, tmp_path: Path) ->
         assert [file.name for file in folder.iterdir()] == ["c2db.db"]
     finally:
         folder.chmod(0o755)
+
+
+def test_the_very_same_file_is_not_read_again_but_one_that_was_superseded_is(engine: Engine, tmp_path: Path) -> None:
+    first = c2db_file(tmp_path, "first.db")
+    second = c2db_file(tmp_path, "second.db", gap=1.9)
+    assert import_file(engine, "c2db", first).accepted == 5
+    damaged_reader = get_source("c2db")
+    # A reader that cannot read any more shows that nothing is read.
+    damaged_reader.cut = None  # type: ignore[assignment, method-assign]
+    again = import_file(engine, damaged_reader, first)
+    assert (again.read, again.unchanged, again.accepted) == (5, 5, 0)
+    changed = import_file(engine, "c2db", second)
+    assert (changed.accepted, changed.superseded, changed.unchanged) == (1, 1, 4)
+    back = import_file(engine, "c2db", first)
+    assert (back.accepted, back.superseded, back.unchanged) == (1, 1, 4)
+    gap = "SELECT value FROM analyst.material_values WHERE external_id = '1MoS2-1' AND property = 'gap'"
+    dedupe(engine)
+    assert scalar(engine, gap) == 1.6
