@@ -105,7 +105,7 @@ def test_what_came_before_a_damage_is_read(tmp_path: Path) -> None:
     found: list[int] = []
     with Parser(Misbehaving(), frozenset(), ParserLimits(chunk=100)) as parser:
         sizes = map(len, parser.reads(broken))
-        with pytest.raises(ImportFileError, match="damaged gzip"):
+        with pytest.raises(ImportFileError, match="is a damaged"):
             found.extend(sizes)
     assert sum(found) >= 1000
 
