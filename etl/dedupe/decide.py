@@ -23,6 +23,8 @@ C2DB has no two entries of one structure that differ by 0.045 to 0.3."""
 MAX_RMS = 0.17
 """Å, root mean square displacement of the atoms at one area, where cell and layer group are the same: functionals
 differ by up to 0.16 Å in layers of weakly bound parts, different phases of C2DB by 0.21 Å and more."""
+MAX_MOVE = 0.3
+"""Å, of any one atom: where the others stay, it has gone to another site."""
 MAX_STRAIN = 0.03
 """Principal logarithmic strain between the cells at one area, where the layer group is the same."""
 BROKEN_RMS, BROKEN_STRAIN = 0.09, 0.02
@@ -96,16 +98,16 @@ def _objection(found: Match | None, one: Layer, other: Layer) -> str | None:
     """Why two layers that can be laid on each other so well are different phases; None if they are one."""
     if found is None:
         return "no match of the atoms"
-    if found.rms > MAX_RMS or found.strain > MAX_STRAIN:
-        return "displacements" if found.rms > MAX_RMS else "shape of the cell"
-    small, large = sorted((one, other), key=lambda layer: len(layer.pattern))
-    if len(small.pattern) < len(large.pattern):
-        if found.strain > BROKEN_STRAIN:
-            return "shape of the cell"
+    if found.rms > MAX_RMS or found.largest > MAX_MOVE:
+        return "displacements"
+    large = max((one, other), key=lambda layer: len(layer.pattern))
+    same_cell = len(one.pattern) == len(other.pattern)
+    if found.strain > (MAX_STRAIN if same_cell else BROKEN_STRAIN):
+        return "shape of the cell"
+    if not same_cell:
         # In a cell of two atoms nothing can be without symmetry.
         ordered = len(large.pattern) > 2 and large.self_match <= ORDERED * found.rms
-        limit = SUPERLATTICE_RMS if ordered else BROKEN_RMS
-        return "superlattice" if found.rms > limit else None
+        return "superlattice" if found.rms > (SUPERLATTICE_RMS if ordered else BROKEN_RMS) else None
     if found.rms <= BROKEN_RMS and found.strain <= BROKEN_STRAIN:
         return None
     groups = sorted((one.symmetry.layer_group or 0, other.symmetry.layer_group or 0))
