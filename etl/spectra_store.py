@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from etl.copying import reserve_ids
 from etl.payload import clean_text
 from etl.spectra import BandStructure, DensityOfStates, FloatArray, PhononSpectrum, Spectrum, StiffnessTensor
 from schema.spectra import ARRAY_OIDS, element_oid, pack
+
+_TEXT, _TEXT_ARRAY = 25, 1009
+"""Numbers of Postgres' types."""
 
 
 class _ArrayDumper(Dumper):
@@ -32,6 +36,18 @@ class _ArrayDumper(Dumper):
         dumper = type(self)(self.cls)
         dumper.oid = ARRAY_OIDS[element_oid(obj.dtype)]
         return dumper
+
+
+class _WordsDumper(Dumper):
+    """A list of words as `text[]`; psycopg's own writes an empty list as text, which a binary COPY does not take."""
+
+    format = pq.Format.BINARY
+    oid = _TEXT_ARRAY
+
+    def dump(self, obj: Any) -> bytes:
+        words = [word.encode() for word in obj]
+        head = struct.pack("!3i", bool(words), 0, _TEXT) + (struct.pack("!2i", len(words), 1) if words else b"")
+        return head + b"".join(struct.pack("!i", len(word)) + word for word in words)
 
 
 def copy_spectra(cursor: psycopg.Cursor[Any], spectra: Sequence[tuple[int, Sequence[Spectrum]]]) -> None:
@@ -56,6 +72,7 @@ def copy_spectra(cursor: psycopg.Cursor[Any], spectra: Sequence[tuple[int, Seque
     # A cursor of its own, so that the caller's does not learn to write arrays this way.
     with cursor.connection.cursor() as writer:
         writer.adapters.register_dumper(np.ndarray, _ArrayDumper)
+        writer.adapters.register_dumper(list, _WordsDumper)
         _copy(
             writer, "density_of_states", _DENSITY, (_density(i, r, s) for i, (r, s) in zip(ids, densities, strict=True))
         )

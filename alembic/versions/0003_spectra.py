@@ -35,8 +35,6 @@ METHODS = (
     "TB-mBJ",
     "PBE+U/r2SCAN mixed",
     "vdW-DF",
-    "vdW-DF2-C09",
-    "rVV10",
     "experiment",
     "literature",
     "geometry",
