@@ -80,10 +80,16 @@ class FigshareFile:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """A file of a record of the Materials Cloud Archive (InvenioRDM), found by the record's DOI."""
+    """A file of a record of the Materials Cloud Archive (InvenioRDM), found by the record's DOI.
+
+    Attributes:
+        doi: of one version of the record.
+        newest: whether the file is taken of the record's newest version instead.
+    """
 
     doi: str
     name: str
+    newest: bool = False
     archive: str = "https://archive.materialscloud.org"
 
     def locate(self, web: Web) -> Remote:
@@ -92,17 +98,18 @@ class ArchiveFile:
         record = _RECORD.search(landing)
         if record is None:
             raise FetchError(f"{self.archive} no longer leads from {self.doi} to its record.", hint=_PAGE)
-        description = _json(web, f"{self.archive}/api/records/{record[1]}")
+        api = f"{self.archive}/api/records"
+        description = _json(web, f"{api}/{record[1]}" + ("/versions/latest" if self.newest else ""))
         entry = _at(description, "files", "entries", self.name)
         if not isinstance(entry, dict):
             raise FetchError(f"The record {landing} has no file {self.name}.", hint=_PAGE)
-        own = f"{self.archive}/api/records/{record[1]}/files/{quote(self.name)}/content"
         url = _at(entry, "links", "content")
-        if isinstance(url, str):
-            require_http(url)
+        if not isinstance(url, str):
+            url = f"{api}/{quote(str(description.get('id')))}/files/{quote(self.name)}/content"
+        require_http(url)
         checksum = entry.get("checksum")
         found = _md5(checksum.removeprefix("md5:")) if isinstance(checksum, str) else None
-        return Remote(url if isinstance(url, str) else own, found, _size(entry.get("size")))
+        return Remote(url, found, _size(entry.get("size")))
 
     def describe(self) -> str:
         """Record and file."""

@@ -89,14 +89,14 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer(
         name="mc2d-campi",
-        title="MC2D of 2022: properties of 3,077 layers, without coordinates",
+        title="MC2D of 2022-2023: properties of some 3,000 layers, without coordinates",
         size="3 MB",
         licence=_CC_BY,
         citation="Campi et al., ACS Nano 17, 11268 (2023)",
         page="https://doi.org/10.24435/materialscloud:36-nd",
         reader="mc2d",
         file="mc2d-campi-structure_2d.json",
-        location=ArchiveFile("10.24435/materialscloud:36-nd", "structure_2d.json"),
+        location=ArchiveFile("10.24435/materialscloud:36-nd", "structure_2d.json", newest=True),
         part_of="mc2d",
     ),
     Offer(

@@ -62,7 +62,9 @@ class Web:
         try:
             response = self._session.get(url, headers=headers, stream=True, timeout=timeout)
         except requests.RequestException as error:
-            raise _explained(error, url, self.limits) from error
+            # After a redirect, it is the new server that cannot be reached.
+            where = error.request.url if error.request is not None else None
+            raise _explained(error, where if isinstance(where, str) else url, self.limits) from error
         if response.status_code not in accept:
             response.close()
             raise _refused(response)
@@ -97,7 +99,7 @@ class Web:
         """
         failures = 0
         while True:
-            response = self.open(url, {"Accept": "application/json", "Accept-Encoding": "gzip"}, accept)
+            response = self.open(url, {"Accept": "application/json, */*;q=0.5", "Accept-Encoding": "gzip"}, accept)
             body = bytearray()
             try:
                 for chunk in self.chunks(response, decode=True):

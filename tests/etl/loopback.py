@@ -75,7 +75,7 @@ class Answer(BaseHTTPRequestHandler):
     def file(
         self, content: bytes, *, etag: str | None = '"1"', modified: str | None = None, ranges: bool = True,
         cut_after: int | None = None, announced: int | None = None, hang_after: int | None = None,
-        range_start: int | None = None, disposition: str | None = None,
+        range_start: int | None = None, checks_version: bool = True, disposition: str | None = None,
     ) -> None:  # fmt: skip
         """Send a file as a good server does, but for the faults that are asked for.
 
@@ -85,6 +85,7 @@ class Answer(BaseHTTPRequestHandler):
             announced: Content-Length that is told instead of the true one.
             hang_after: bytes of the body after which nothing comes until the server is released.
             range_start: first byte that a partial answer claims to hold, and does not.
+            checks_version: whether If-Range is understood.
         """
         asked = self.headers
         if etag is not None and asked["If-None-Match"] == etag:
@@ -94,7 +95,7 @@ class Answer(BaseHTTPRequestHandler):
             return
         start = 0
         wanted = asked["Range"]
-        if ranges and wanted and asked["If-Range"] in {etag, modified}:
+        if ranges and wanted and (asked["If-Range"] in {etag, modified} or not checks_version):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 self.status(416, Content_Range=f"bytes */{len(content)}")

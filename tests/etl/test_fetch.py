@@ -154,9 +154,10 @@ def test_without_a_mark_of_its_version_nothing_is_resumed(server: Loopback, path
         sends(OTHER, etag='"1"', ranges=False),
         sends(OTHER + lines(10), etag='"1"'),
         sends(OTHER, etag='"1"', range_start=7),
+        sends(OTHER, etag='"2"', checks_version=False),
         fails(416),
     ],
-    ids=["changed", "ignores Range", "another length", "another range", "416"],
+    ids=["changed", "ignores Range", "another length", "another range", "ignores If-Range", "416"],
 )
 def test_an_answer_that_does_not_go_on_begins_anew(
     server: Loopback, path: Path, second: Callable[[Answer], None]
@@ -400,7 +401,7 @@ def test_a_crash_before_the_last_step_costs_no_second_download(server: Loopback,
 def test_what_a_crash_left_unsecured_is_not_trusted(server: Loopback, path: Path) -> None:
     url = server.in_turn("/db", sends(CONTENT))
     path.parent.mkdir()
-    partial_path(path).write_bytes(CONTENT[:20_000] + b"\0" * 5_000)
+    partial_path(path).write_bytes(CONTENT[:20_000] + bytes(len(CONTENT)))
     Partial(url, '"1"', None, len(CONTENT), 20_000).write(partial_note(path))
     assert fetch(url, path).outcome is Outcome.RESUMED
     assert path.read_bytes() == CONTENT
@@ -464,6 +465,10 @@ def test_a_doi_of_the_materials_cloud_leads_to_the_file(server: Loopback, tmp_pa
     location = ArchiveFile("10.1/x:az", "structures.json", archive=server.url(""))
     with Web(FAST) as web:
         assert location.locate(web) == Remote(server.url("/content"), md5(CONTENT), len(CONTENT))
+        newest = {"id": "zyxwv-54321", "files": {"entries": {"structures.json": {"size": 5}}}}
+        server.in_turn("/api/records/abcde-12345/versions/latest", fails(200, json.dumps(newest).encode()))
+        own = server.url("/api/records/zyxwv-54321/files/structures.json/content")
+        assert replace(location, newest=True).locate(web) == Remote(own, None, 5)
         with pytest.raises(FetchError, match="has no file other"):
             replace(location, name="other.json").locate(web)
         entry["links"] = {"content": "file:///etc/passwd"}
@@ -758,7 +763,8 @@ def _parts(text: str) -> Iterator[str]:
         yield line.strip().partition(" ")[2].strip()
 
 
-def test_a_killed_fetch_goes_on_where_it_was_killed(server: Loopback, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_fetch_goes_on_where_it_was_killed(server: Loopback, tmp_path: Path, end: signal.Signals) -> None:
     content = lines(220_000)
     url = server.in_turn("/db", sends(content, hang_after=8_500_000), sends(content))
     program = [sys.executable, "-m", "stackscreen", "fetch", "2dmatpedia", "--url", url, "--to", str(tmp_path)]
@@ -769,7 +775,7 @@ def test_a_killed_fetch_goes_on_where_it_was_killed(server: Loopback, tmp_path: 
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(end)
     assert not path.exists()
     done = command(tmp_path, "2dmatpedia", "--url", url, "--to", str(tmp_path))
     assert done.returncode == 0, done.stderr
