@@ -122,6 +122,8 @@ def _link_by_structure(connection: Connection, reader: Source, source_id: int) -
             Interface.bottom_name,
             Interface.bottom_material_id.label("bottom"),
             Interface.top_material_id.label("top"),
+            _is_loose(Interface.bottom_material_id).label("bottom_is_loose"),
+            _is_loose(Interface.top_material_id).label("top_is_loose"),
             SourceRecord.payload,
         )
         .join(SourceRecord, SourceRecord.id == Interface.source_record_id)
@@ -135,15 +137,20 @@ def _link_by_structure(connection: Connection, reader: Source, source_id: int) -
     linked = 0
     known = _KnownLayers(connection)
     for row in connection.execute(statement).all():
-        top = _layer_of(reader, row.payload, known)
-        is_homobilayer = row.kind is InterfaceKind.HOMOBILAYER
-        bottom = top if is_homobilayer else _substrate(connection, row.bottom_name, row.payload, reader)
+        # A side that has its material, by name or from before, keeps it while the other is looked for.
+        top = _layer_of(reader, row.payload, known) if row.top_is_loose else row.top
+        if row.kind is InterfaceKind.HOMOBILAYER:
+            bottom = top
+        elif row.bottom_is_loose:
+            bottom = _substrate(connection, row.bottom_name, row.payload, reader)
+        else:
+            bottom = row.bottom
         if (bottom, top) == (row.bottom, row.top):
             continue
         connection.execute(
             update(Interface).where(Interface.id == row.id).values(bottom_material_id=bottom, top_material_id=top)
         )
-        linked += sum(side is not None for side in (bottom, top))
+        linked += sum(new is not None and new != old for new, old in ((bottom, row.bottom), (top, row.top)))
     return linked
 
 
