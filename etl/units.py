@@ -18,7 +18,7 @@ class UnitError(StackscreenError):
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """A unit in eV, Å, atoms, degrees and Bohr magnetons: its size, and the power of each of these."""
+    """A unit in eV, Å, atoms, degrees, Bohr magnetons and elementary charges: its size, and the power of each."""
 
     size: float
     energy: int = 0
@@ -26,10 +26,11 @@ class _Measure:
     atom: int = 0
     angle: int = 0
     moment: int = 0
+    charge: int = 0
 
     @property
     def powers(self) -> tuple[int, ...]:
-        return self.energy, self.length, self.atom, self.angle, self.moment
+        return self.energy, self.length, self.atom, self.angle, self.moment, self.charge
 
     def to(self, power: int) -> _Measure:
         return _Measure(self.size**power, *(p * power for p in self.powers))
@@ -66,6 +67,7 @@ _BASE = {
     "deg": _Measure(1.0, angle=1),
     "rad": _Measure(57.29577951308232, angle=1),
     "μ_B": _Measure(1.0, moment=1),
+    "e": _Measure(1.0, charge=1),
 }
 _ALIASES = {
     "A": "Å", "Ang": "Å", "ang": "Å", "Angstrom": "Å", "angstrom": "Å", "Å": "Å",
@@ -77,7 +79,7 @@ _POWERS = {"²": "2", "³": "3"}
 _FACTOR = re.compile(r"^(?P<name>cm-1|a0|1|[^\d^*]*?)(?:(?:\^|\*\*)?(?P<power>\d))?$")
 _SHOWN = (
     "eV", "meV", "Ha", "Ry", "kJ/mol", "kcal/mol", "cm⁻¹", "THz", "eV/atom", "meV/atom", "Ha/atom", "kJ/mol/atom",
-    "eV/Å²", "meV/Å²", "J/m²", "mJ/m²", "N/m", "Å", "nm", "pm", "bohr", "1", "%", "deg", "rad", "μ_B",
+    "eV/Å²", "meV/Å²", "J/m²", "mJ/m²", "N/m", "Å", "nm", "pm", "bohr", "1", "%", "deg", "rad", "μ_B", "e",
 )  # fmt: skip
 
 

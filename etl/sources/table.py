@@ -6,6 +6,7 @@ so that a corrected map makes corrected records and a kept record can be read ag
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from etl.canonical import canonical_slab
 from etl.errors import ImportFileError, RecordError
+from etl.payload import canonical_json
 from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
 from etl.source import Raw, Row, Source, SourceInfo, register
 from etl.sources import csv_rows
@@ -30,6 +32,7 @@ from etl.sources.structure_text import (
     structure_files,
 )
 from etl.sources.table_map import TABLE_KEY, Column, TableMap
+from etl.sources.values import word
 from etl.units import conversion
 from schema.quantities import QUANTITIES
 from schema.vocabulary import InterfaceKind, Subject
@@ -82,6 +85,22 @@ class Table(Source):
         self._check_columns(path, csv_rows.header(path, "a .csv table", table_map.delimiter), table_map)
         return csv_rows.count_rows(path)
 
+    def for_file(self, path: Path) -> Source:
+        """See `Source.for_file`: what the file alone does not tell becomes part of the reader's version.
+
+        That is the map, and the structure files that the table names: with one of them changed, the same table is
+        another one.
+        """
+        table_map = self._required_map()
+        hasher = hashlib.sha256(canonical_json(table_map.meaning()))
+        if table_map.structure is not None:
+            for item in self.cut(path):
+                content = item.content.get("structure") if isinstance(item, Raw) else item.reason
+                hasher.update(canonical_json({"structure": content}))
+        reader = Table(table_map, self._map_path)
+        reader.version = f"{self.version}+{hasher.hexdigest()[:16]}"
+        return reader
+
     def _required_map(self) -> TableMap:
         if self._map is None:
             raise ImportFileError("A table needs a map of its columns.", hint=f"Give it with --map map.toml. {_HELP}")
@@ -124,9 +143,10 @@ class Table(Source):
 
     def name(self, row: Row) -> str:
         """The id, the structure's file, or the place."""
-        table_map = self._map_of(row.content)
-        identity = _Cells(row.content.get("columns") or {}, table_map.missing).text(table_map.id)
-        return identity or row.content.get("name") or row.position
+        stated = None
+        if self._map is not None:
+            stated = _Cells(row.content.get("columns"), self._map.missing).text(self._map.id)
+        return stated or word(row.content, "name") or row.position
 
     def record(self, row: Row) -> Record:
         """One row, structure or frame."""
@@ -134,7 +154,7 @@ class Table(Source):
         table_map = self._map_of(content)
         atoms, columns = _read(content)
         cells = _Cells(columns, table_map.missing)
-        identity = cells.text(table_map.id) or content.get("name")
+        identity = cells.text(table_map.id) or word(content, "name")
         if identity is None:
             raise RecordError("unknown_keys", f"{row.position} has no {table_map.id or 'id'}.")
         names = [name for name in map(cells.text, table_map.names) if name is not None]
@@ -158,8 +178,8 @@ class Table(Source):
 class _Cells:
     """The cells of one row, words for "missing" taken out."""
 
-    def __init__(self, columns: dict[str, Any], missing: tuple[str, ...]) -> None:
-        self._columns = columns
+    def __init__(self, columns: Any, missing: tuple[str, ...]) -> None:
+        self._columns: dict[str, Any] = columns if isinstance(columns, dict) else {}
         self._missing = {word.strip().casefold() for word in missing}
 
     def text(self, column: str | None) -> str | None:
@@ -251,7 +271,8 @@ def _upper(atoms: Atoms, n_bottom: str | None) -> NDArray[np.int64]:
 def _read(content: dict[str, Any]) -> tuple[Atoms | None, dict[str, Any]]:
     """Structure and cells of a record's content; a frame's comment line holds its cells."""
     structure = content.get("structure")
-    columns: dict[str, Any] = content.get("columns") or {}
+    stated = content.get("columns")
+    columns: dict[str, Any] = stated if isinstance(stated, dict) else {}
     if structure is None:
         return None, columns
     try:
@@ -264,7 +285,8 @@ def _read(content: dict[str, Any]) -> tuple[Atoms | None, dict[str, Any]]:
     except Exception as error:
         # pymatgen and ASE raise whatever a malformed file provokes in them.
         shown = f"{type(error).__name__}: {error}"[:300]
-        reason = f"{structure.get('name')} is not a readable {structure.get('format')} file: {shown}"
+        named = word(structure, "name") if isinstance(structure, dict) else None
+        reason = f"{named or 'The structure'} cannot be read: {shown}"
         raise RecordError("missing_structure", reason) from error
 
 
