@@ -11,14 +11,14 @@ on them; that Anderson's gap is served for different layers, and its interval, f
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from etl.records import Record
+from etl.source import get_source
 from ml import baselines, pair_features
 from ml.artefact import PairModel
 from ml.cards import card_markdown
@@ -28,8 +28,10 @@ from ml.features import Layer, compute
 from ml.pair_features import PairFeatures
 from ml.registry import CARD_FILE, shipped
 from schema.quantities import BINDING_ENERGY, CBM, GAP, INTERLAYER_DISTANCE, VBM, WORK_FUNCTION
+from schema.vocabulary import Face, Method, Subject
 
-COLUMNS = {BINDING_ENERGY.key: "Ebind", INTERLAYER_DISTANCE.key: "ILD", GAP.key: "Egap"}
+TARGETS = frozenset({BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key})
+LAYER_QUANTITIES = (GAP, VBM, CBM, WORK_FUNCTION)
 WHAT = (
     "628 heterobilayers of HetML (Willhelm et al., ACS Appl. Mater. Interfaces 14, 25907 (2022)), another code and "
     "functional; layers of C2DB 2019. No model was fitted on them. Registry unknown to the model. Coverage is that of "
@@ -37,21 +39,28 @@ WHAT = (
 )
 
 
-def layer_of(entry: dict[str, Any]) -> Layer:
-    """One monolayer of HetML's JSON, band edges against the mean vacuum level."""
-    structure = entry["structure"]
-    box = np.array(structure["lattice_matrix"], float)
-    from ase.data import atomic_numbers
+def layer_of(record: Record) -> Layer:
+    """One monolayer of HetML, band edges against the mean of its two faces' vacuum levels."""
+    atoms = record.atoms
+    if atoms is None:
+        raise ValueError(f"{record.external_id} has no structure")
+    values: dict[str, list[float]] = {}
+    for fact in record.facts:
+        if fact.method is Method.PBE and fact.quantity in LAYER_QUANTITIES:
+            values.setdefault(fact.quantity.key, []).append(float(fact.value))
+    properties: dict[tuple[str, Face | None], float] = {
+        (key, None): float(np.mean(faces)) for key, faces in values.items()
+    }
+    return Layer(Slab.from_cell(atoms.numbers, atoms.positions, atoms.cell), properties)
 
-    numbers = [atomic_numbers[site["element"]] for site in structure["sites"]]
-    xyz = np.array([site["frac"] for site in structure["sites"]], float) @ box
-    values = {(GAP.key, None): entry["gap"]}
-    for quantity, name in ((VBM, "vbm"), (CBM, "cbm")):
-        if entry.get(name) is not None:
-            values[(quantity.key, None)] = entry[name] - entry["evacmean"]
-    if entry.get("work_function") is not None:
-        values[(WORK_FUNCTION.key, None)] = entry["work_function"]
-    return Layer(Slab.from_cell(numbers, xyz, box), {k: float(v) for k, v in values.items() if v is not None})
+
+def truth_of(record: Record, target: str) -> float:
+    """The calculated value of a heterobilayer; NaN where there is none, which the gap of a metal counts as."""
+    if target == INTERLAYER_DISTANCE.key:
+        distance = record.stack.distance if record.stack is not None else None
+        return float("nan") if distance is None else distance
+    value = next((float(fact.value) for fact in record.facts if fact.quantity.key == target), float("nan"))
+    return float("nan") if target == GAP.key and value == 0 else value
 
 
 def main(arguments: list[str]) -> None:
@@ -60,18 +69,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--hetml", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args(arguments)
-    entries = json.loads((options.hetml / "c2db2019_monolayers_376.json").read_text())
-    row_of = {str(entry["UID"]): row for row, entry in enumerate(entries)}
-    pairs = PairFeatures(compute([layer_of(entry) for entry in entries]))
-    with (options.hetml / "bilayer_target_properties.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["uid_bot"] in row_of and row["uid_top"] in row_of]
-    a = np.array([row_of[row["uid_bot"]] for row in rows])
-    b = np.array([row_of[row["uid_top"]] for row in rows])
+    source = get_source("hetml")
+    source.check(options.hetml)
+    records = [record for record in source.records(options.hetml) if isinstance(record, Record)]
+    layers = [record for record in records if record.subject is Subject.MONOLAYER]
+    row_of = {record.external_id: row for row, record in enumerate(layers)}
+    pairs = PairFeatures(compute([layer_of(record) for record in layers]))
+    stacks = [
+        (record.stack, record)
+        for record in records
+        if record.stack is not None and {record.stack.bottom_name, record.stack.top_name} <= set(row_of)
+    ]
+    a = np.array([row_of[stack.bottom_name] for stack, _ in stacks])
+    b = np.array([row_of[stack.top_name] for stack, _ in stacks])
     features = pairs(a, b)
     for model in shipped():
-        if model.target not in COLUMNS:
+        if model.target not in TARGETS:
             continue
-        truth = np.array([float(row[COLUMNS[model.target]] or "nan") for row in rows])
+        truth = np.array([truth_of(record, model.target) for _, record in stacks])
         metrics = measure(PairModel.from_bytes(model.artefact), features, truth)
         print(model.target)
         for name, values in metrics.items():
