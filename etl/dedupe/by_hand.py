@@ -18,7 +18,7 @@ from etl.dedupe.decide import compare
 from etl.dedupe.link import unlink
 from etl.dedupe.rulings import Key, Rulings, Ties, load_rulings, write_rulings
 from etl.dedupe.store import Block, save
-from etl.dedupe.unions import MERGED_FROM, Union, rank, reachable, unite
+from etl.dedupe.unions import MERGED_FROM, Union, rank, unite
 from schema.errors import StackscreenError
 from schema.materials import Material, MaterialMember
 from schema.provenance import Source, SourceRecord
@@ -150,20 +150,24 @@ def merge(connection: Connection, uid: str, other_uid: str, *, author: str, note
         raise RulingError(f"{uid} is {one.formula} and {other_uid} is {other.formula}: they cannot be one material.")
     bench = _Bench(connection, one.formula)
     kept, taken = sorted((bench.union(one), bench.union(other)), key=lambda union: rank(union.leader))
-    first = (kept.leader.representative.key[1:], taken.leader.representative.key[1:])
-    pairs = [first]
-    for mine in kept.members:
-        for yours in taken.members:
-            standing = bench.rulings.between(mine.key, yours.key)
-            pair = (mine.key, yours.key)
-            if standing is not None and standing.ruling is Ruling.DIFFERENT and pair != first:
-                pairs.append(pair)
+    pairs = bench.overruled(kept, taken)
+    first = _tie_again(bench.rulings, pairs) or (
+        kept.leader.representative.key[1:],
+        taken.leader.representative.key[1:],
+    )
+    pairs = [first, *(pair for pair in pairs if pair != first)]
     numbers = bench.rule(pairs, Ruling.SAME, author, note)
     ties = Ties(bench.rulings.among(set().union(*(c.keys for c in bench.clusters_of(one)))))
-    for strong in kept.clusters:
-        for weak in taken.clusters:
-            _absorb(strong, weak, ties)
+    if len(taken.clusters) == 1:
+        for strong in kept.clusters:
+            _absorb(strong, taken.leader, ties)
     return bench.close(Ruling.SAME, numbers, author, note)
+
+
+def _tie_again(rulings: Rulings, pairs: Sequence[tuple[Key, Key]]) -> tuple[Key, Key] | None:
+    """Of the pairs that were split, the one that had held all together; None if none was ever ruled the same."""
+    replaced = [(before.id, pair) for pair in pairs if (before := rulings.replaced(*pair)) is not None]
+    return min(replaced)[1] if replaced else None
 
 
 def _absorb(strong: Cluster, weak: Cluster, ties: Ties) -> None:
@@ -205,8 +209,9 @@ def split(
     leaving = _leaving(union, home, key)
     staying = [member for member in union.members if member not in leaving]
     pairs = [(gone.key, stays.key) for gone in leaving for stays in staying]
-    if all(member in home.members for member in leaving) and len(leaving) < len(home.members):
-        alone = _detach(home, [m for m in home.members if m in leaving], bench.clusters_of(material))
+    parting = [member for member in home.members if member in leaving]
+    if len(parting) < len(home.members):
+        alone = _detach(home, parting, bench.clusters_of(material))
         # Its own material means its own: neither is it one of those that it would have joined next.
         others = [c for c in bench.clusters_of(material) if c.members and c not in (*union.clusters, alone)]
         alike = [c for c in others if compare(c.representative, alone.representative).same]
@@ -217,17 +222,19 @@ def split(
 
 def _leaving(union: Union, home: Cluster, key: Key) -> list[Member]:
     """The members that part from the others when a record is split off."""
-    own_ties = [tie for tie in union.ties if home in (tie.one, tie.other)]
-    ruled = {k for tie in own_ties for k in (tie.ruled.one, tie.ruled.other)} | {home.representative.key[1:]}
-    if own_ties and key in ruled:
-        if home is union.leader:
-            return list(home.members)
-        upwards = union.towards(home, union.leader)
-        near = reachable(home, [tie for tie in union.ties if tie is not upwards])
-        return [member for c in near for member in c.members]
-    if home.representative.key[1:] == key and len(union.clusters) == 1:
-        return [member for member in home.members if member.key != key]
-    return [member for member in home.members if member.key == key]
+    if len(union.clusters) == 1:
+        is_face = home.representative.key[1:] == key
+        return [member for member in home.members if (member.key == key) != is_face]
+    is_face = home.representative.key[1:] == key
+    if home is union.leader and is_face:
+        return list(home.members)
+    upwards = None if home is union.leader else union.towards(home, union.leader)
+    if upwards is not None and (is_face or key in upwards.keys):
+        return [member for c in union.reached(home, without=[upwards]) for member in c.members]
+    # What hangs on this record alone goes with it.
+    hanging = [tie for tie in union.ties if home in (tie.one, tie.other) and key in tie.keys]
+    near = union.reached(home, without=hanging)
+    return [m for c in union.clusters for m in c.members if m.key == key or c not in near]
 
 
 def _detach(home: Cluster, leaving: Sequence[Member], clusters: list[Cluster]) -> Cluster:
@@ -297,6 +304,12 @@ class _Bench:
             if union.leader.id == material.id:
                 return union
         raise UnknownMaterialError(f"{material.uid} is withdrawn: no living record describes it any more.")
+
+    def overruled(self, one: Union, other: Union) -> list[tuple[Key, Key]]:
+        """Pairs of records of two materials that stand ruled different."""
+        pairs = [(mine.key, yours.key) for mine in one.members for yours in other.members]
+        standing = [(pair, self.rulings.between(*pair)) for pair in pairs]
+        return [pair for pair, ruled in standing if ruled is not None and ruled.ruling is Ruling.DIFFERENT]
 
     def rule(self, pairs: Sequence[tuple[Key, Key]], ruling: Ruling, author: str, note: str | None) -> list[int]:
         """Enter rulings."""

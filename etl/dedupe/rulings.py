@@ -64,6 +64,14 @@ class Rulings:
         """Standing rulings on one record, oldest first."""
         return sorted(self._of.get(key, {}).values(), key=lambda each: each.id)
 
+    def replaced(self, one: Key, other: Key) -> Ruled | None:
+        """The newest contrary ruling that the standing one on a pair replaced."""
+        standing = self.between(one, other)
+        if standing is None:
+            return None
+        earlier = [r for r in self._all if {r.one, r.other} == {one, other} and r.ruling is not standing.ruling]
+        return earlier[-1] if earlier else None
+
     def ever(self, keys: Collection[Key]) -> list[Ruled]:
         """All rulings on any of these records, with those that newer ones replaced, oldest first."""
         return [each for each in self._all if each.one in keys or each.other in keys]

@@ -29,6 +29,11 @@ class Tie:
     one: Cluster
     other: Cluster
 
+    @property
+    def keys(self) -> tuple[Key, Key]:
+        """The two records that were ruled the same."""
+        return self.ruled.one, self.ruled.other
+
 
 @dataclass(slots=True, eq=False)
 class Union:
@@ -61,16 +66,15 @@ class Union:
         """Whether a record is a member."""
         return any(member.key == key for member in self.members)
 
-    def beyond(self, tie: Tie, start: Cluster) -> list[Cluster]:
-        """The clusters that only this tie connects with `start`."""
-        near = reachable(start, [t for t in self.ties if t is not tie])
-        return [c for c in self.clusters if c not in near]
+    def reached(self, start: Cluster, *, without: Sequence[Tie]) -> list[Cluster]:
+        """The clusters that hold together with one when some ties are cut."""
+        return reachable(start, [tie for tie in self.ties if tie not in without])
 
     def towards(self, start: Cluster, goal: Cluster) -> Tie:
         """The first tie on the way from one cluster to another."""
         return next(
-            t for t in self.ties if start in (t.one, t.other) and goal in self.beyond(t, start)
-        )  # fmt: skip
+            tie for tie in self.ties if start in (tie.one, tie.other) and goal not in self.reached(start, without=[tie])
+        )
 
 
 def unite(clusters: Iterable[Cluster], rulings: Rulings) -> list[Union]:

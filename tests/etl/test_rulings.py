@@ -380,7 +380,7 @@ def rule_at_random(engine: Engine, choices: list[tuple[bool, int, int]]) -> list
             record = now[uid][other % len(now[uid])]
             made = split(engine, uid, *record.split(":", 1), author="ada").materials
             assert sum(m.state in ("new", "returned") for m in made) >= 1
-            undo.append(("merge", tuple(m.records[0] for m in made)))
+            undo.append(("merge", (record, *(m.records[0] for m in made if record not in m.records))))
     return undo
 
 
