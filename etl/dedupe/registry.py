@@ -62,7 +62,6 @@ class StackGeometry:
         heights: Å, shape (n,), from the middle of each atom's own side.
         basis: rows a and b of the reduced primitive in-plane cell, Å, right-handed, shape (2, 2).
         distance: Å, lowest nucleus above minus highest below; None where the sides cannot be told apart.
-        exchangeable: whether the sides may change places: they are one material, or cannot be told apart.
     """
 
     kinds: NDArray[np.int64]
@@ -70,7 +69,6 @@ class StackGeometry:
     heights: NDArray[np.float64]
     basis: NDArray[np.float64]
     distance: float | None
-    exchangeable: bool
 
     @cached_property
     def area_per_atom(self) -> float:
@@ -86,10 +84,9 @@ class StackGeometry:
     def content(self) -> tuple[tuple[int, int], ...]:
         """How many atoms of each kind the primitive cell holds; stacks that differ in it are different.
 
-        For exchangeable sides the same whichever side is below.
+        The same from above and from below.
         """
-        counted = _counted(self.kinds)
-        return min(counted, _counted(self.turned_kinds)) if self.exchangeable else counted
+        return min(_counted(self.kinds), _counted(self.turned_kinds))
 
     def fingerprint_at(self, area_per_atom: float) -> NDArray[np.float64]:
         """Fingerprint of the stack scaled in plane to a given Å² per atom, its sides `COMMON_DISTANCE` apart."""
@@ -120,11 +117,8 @@ def stack_geometry(
     numbers: NDArray[np.int64],
     positions: NDArray[np.float64],
     cell: NDArray[np.float64],
-    bottom: Mapping[int, int],
-    top: Mapping[int, int],
-    *,
-    one_material: bool,
-    turn: bool = False,
+    one: Mapping[int, int],
+    other: Mapping[int, int],
 ) -> StackGeometry:
     """Bring a stack into the form in which stacks are compared.
 
@@ -132,18 +126,9 @@ def stack_geometry(
         numbers: atomic numbers, shape (n,).
         positions: Cartesian, Å, shape (n, 3), the stack unwrapped and its normal along z.
         cell: Å, shape (3, 3), the first two rows in the xy plane.
-        bottom, top: atoms by atomic number in a formula unit of the two sides. A stack drawn upside down, `top` below,
-            is turned over.
-        one_material: whether the two sides are one material, so that they may change places.
-        turn: whether to look at the stack from below: its top becomes the lower side.
+        one, other: atoms by atomic number in a formula unit of the two sides, whichever lies below.
     """
-    sides, apart = np.zeros(len(numbers), np.int64), None
-    found = _cut(numbers, positions[:, 2], bottom, top)
-    if found is not None:
-        sides, apart, upside_down = found
-        if upside_down != turn:
-            # Half a turn about x, and not a mirror: the hand stays.
-            positions, cell, sides = positions * [1.0, -1.0, -1.0], cell * [1.0, -1.0, -1.0], 1 - sides
+    sides, apart = _cut(numbers, positions[:, 2], one, other)
     heights = positions[:, 2].copy()
     for side in np.unique(sides):
         heights[sides == side] -= heights[sides == side].mean()
@@ -155,7 +140,6 @@ def stack_geometry(
         heights=primitive.heights,
         basis=primitive.plane,
         distance=apart,
-        exchangeable=one_material or found is None,
     )
 
 
@@ -173,7 +157,7 @@ def compare_stacks(one: StackGeometry, other: StackGeometry) -> StackVerdict:
 
 def _unlike(one: StackGeometry, other: StackGeometry, evidence: dict[str, Any]) -> str | None:
     """Why two stacks differ whatever their registry, None if they do not; fills in the evidence."""
-    if one.content != other.content or one.exchangeable != other.exchangeable:
+    if one.content != other.content:
         return "different cells"
     ratio = math.log(other.area_per_atom / one.area_per_atom)
     evidence["ln_area_ratio"] = round(ratio, 5)
@@ -204,33 +188,32 @@ def _counted(kinds: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
 
 
 def _cut(
-    numbers: NDArray[np.int64], heights: NDArray[np.float64], bottom: Mapping[int, int], top: Mapping[int, int]
-) -> tuple[NDArray[np.int64], float, bool] | None:
+    numbers: NDArray[np.int64], heights: NDArray[np.float64], one: Mapping[int, int], other: Mapping[int, int]
+) -> tuple[NDArray[np.int64], float | None]:
     """Tell the sides apart: the widest gap in height that has the one composition below it and the other above.
 
     Returns:
-        0 for each atom below the gap and 1 above, Å between the sides, and whether `top` is below; None where no gap
-        of at least `MIN_DISTANCE` divides the atoms so.
+        0 for each atom below the gap and 1 above, and Å between the sides; all 0 and None where no gap of at least
+        `MIN_DISTANCE` divides the atoms so.
     """
+    sides = np.zeros(len(numbers), np.int64)
     order = np.argsort(heights, kind="stable")
-    elements = sorted(set(bottom) | set(top))
+    elements = sorted(set(one) | set(other))
     one_hot = numbers[order][:, None] == np.array(elements)
     if not one_hot.any(axis=1).all():
-        return None
+        return sides, None
     below = np.cumsum(one_hot, axis=0)[:-1]
     above = one_hot.sum(axis=0) - below
-    gaps = np.diff(heights[order])
-    unit_bottom, unit_top = (np.array([unit.get(e, 0) for e in elements]) for unit in (bottom, top))
-    upright = np.where(_multiple(below, unit_bottom) & _multiple(above, unit_top), gaps, -1.0)
-    inverted = np.where(_multiple(below, unit_top) & _multiple(above, unit_bottom), gaps, -1.0)
-    upside_down = bool(inverted.max() > upright.max())
-    widths = inverted if upside_down else upright
-    if widths.max() < MIN_DISTANCE:
-        return None
+    units = [np.array([unit.get(e, 0) for e in elements]) for unit in (one, other)]
+    divides = np.zeros(len(below), np.bool_)
+    for lower, upper in (units, units[::-1]):
+        divides |= _multiple(below, lower) & _multiple(above, upper)
+    widths = np.where(divides, np.diff(heights[order]), 0.0)
+    if widths.max(initial=0.0) < MIN_DISTANCE:
+        return sides, None
     last = int(widths.argmax())
-    sides = np.zeros(len(numbers), np.int64)
     sides[order[last + 1 :]] = 1
-    return sides, float(widths[last]), upside_down
+    return sides, float(widths[last])
 
 
 def _multiple(counts: NDArray[np.int64], unit: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -251,7 +234,7 @@ def _best_motion(one: StackGeometry, other: StackGeometry) -> tuple[float, float
     found: tuple[float, float, float] = _search(
         one.kinds, one.fractional, one.heights, one.basis, anchors,
         other.kinds, other.turned_kinds, other.fractional, other.heights, scaled,
-        _UNIMODULAR, one.exchangeable, math.cosh(2 * MAX_SHAPE_STRAIN), _REACH, MAX_REGISTRY, MAX_LAYER_RMS,
+        _UNIMODULAR, math.cosh(2 * MAX_SHAPE_STRAIN), _REACH, MAX_REGISTRY, MAX_LAYER_RMS,
     )  # fmt: skip
     return found
 
@@ -260,7 +243,7 @@ def _best_motion(one: StackGeometry, other: StackGeometry) -> tuple[float, float
 def _search(  # type: ignore[no-untyped-def]
     kinds, fractional, heights, basis, anchors,
     upright, turned, other_fractional, other_heights, other_basis,
-    matrices, exchangeable, max_stretch, reach, max_registry, max_rms,
+    matrices, max_stretch, reach, max_registry, max_rms,
 ):  # fmt: skip
     """Every map of the lattices and every shift; see `_best_motion`.
 
@@ -275,8 +258,6 @@ def _search(  # type: ignore[no-untyped-def]
     for m in range(len(matrices)):
         p, q, r, s = matrices[m, 0], matrices[m, 1], matrices[m, 2], matrices[m, 3]
         hand = p * s - q * r
-        if hand < 0 and not exchangeable:
-            continue
         half = 0.0
         for k in range(2):
             u = p * other_basis[0, k] + q * other_basis[1, k]

@@ -151,8 +151,6 @@ def _geometry(row: Row[Any]) -> StackGeometry | None:
         np.array(row.cell, float).reshape(3, 3),
         dict(_units(row.bottom)),
         dict(_units(row.top)),
-        one_material=row.low == row.high,
-        turn=not row.upright,
     )
 
 

@@ -74,13 +74,11 @@ def twisted(first: tuple[int, int], second: tuple[int, int]) -> AseAtoms:
     return on(*layers)
 
 
-def geometry(atoms: Atoms | AseAtoms, bottom: dict[int, int], top: dict[int, int], turn: bool = False) -> StackGeometry:
+def geometry(atoms: Atoms | AseAtoms, one: dict[int, int], other: dict[int, int]) -> StackGeometry:
     if isinstance(atoms, AseAtoms):
         atoms = Atoms(atoms.numbers.astype(np.int64), atoms.positions, np.array(atoms.cell))
     slab = canonical_slab(atoms)
-    return stack_geometry(
-        slab.numbers, slab.positions, slab.cell, bottom, top, one_material=bottom == top, turn=turn
-    )  # fmt: skip
+    return stack_geometry(slab.numbers, slab.positions, slab.cell, one, other)
 
 
 MO, W, C = dichalcogenide(), dichalcogenide("H", "W", ("Se", "Se"), 3.18, 1.67), graphene()
@@ -150,12 +148,12 @@ def test_sides_of_a_heterobilayer_may_be_named_in_either_order_but_not_exchanged
     above, below = on(MO, W, THIRD), on(MO, W, TWO_THIRDS)
     upside_down = disguised(above, replace(PLAIN, turned=True))
     # The same stack, drawn and named from below.
-    assert compare_stacks(geometry(above, MOS2, WSE2), geometry(upside_down, WSE2, MOS2, turn=True)).same
+    assert compare_stacks(geometry(above, MOS2, WSE2), geometry(upside_down, WSE2, MOS2)).same
     # Metal over chalcogen and chalcogen over metal: one stack for equal layers, two for unequal ones.
     assert not compare_stacks(geometry(above, MOS2, WSE2), geometry(below, MOS2, WSE2)).same
     # Exchanged sides.
     exchanged = on(W, MO, THIRD)
-    assert not compare_stacks(geometry(above, MOS2, WSE2), geometry(exchanged, WSE2, MOS2, turn=True)).same
+    assert not compare_stacks(geometry(above, MOS2, WSE2), geometry(exchanged, WSE2, MOS2)).same
 
 
 def test_a_twisted_stack_and_its_mirror_image_are_two_and_seen_from_below_it_is_itself() -> None:
