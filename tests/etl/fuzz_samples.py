@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from small_files import bidb_file, c2db_file, dichalcogenide, film_on_gold, matpedia_line
+from small_json import jarvis_file, materials_project_file, optimade_file
+from small_tables import OWN_MAP, own_table, v2db_file
 
 from etl.source import Source, get_source
+from etl.sources.table import Table
+from etl.sources.table_map import TableMap
 
 FCC_POSCAR = """Au
 1.0
@@ -42,6 +47,8 @@ class Sample:
 
     def source(self) -> Source:
         """The reader."""
+        if self.reader == "table":
+            return Table(TableMap.model_validate(tomllib.loads(OWN_MAP)))
         return get_source(self.reader)
 
 
@@ -72,6 +79,11 @@ SAMPLES = (
     Sample("2dmatpedia", "2dmatpedia", _matpedia, "json"),
     Sample("hetero2d", "hetero2d", _hetero2d, "json"),
     Sample("bulk", "bulk", _bulk, None),
+    Sample("jarvis", "jarvis", jarvis_file, "json"),
+    Sample("optimade", "optimade", optimade_file, "json"),
+    Sample("materials-project", "materials-project", materials_project_file, "json"),
+    Sample("v2db", "v2db", v2db_file, None),
+    Sample("table", "table", own_table, None),
 )
 
 

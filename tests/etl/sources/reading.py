@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase import Atoms as AseAtoms
-
 from etl.judge import judge
 from etl.records import RawFailure, Record
 from etl.source import Raw, Source
@@ -63,14 +60,3 @@ def survives(source: Source, content: dict[str, Any]) -> int:
     """
     verdicts = [judge(source.read(Raw("record 1", part))) for part in mutilated(content)]
     return sum(verdict.accepted is None for verdict in verdicts)
-
-
-def jarvis_atoms(atoms: AseAtoms, *, cartesian: bool = False) -> dict[str, Any]:
-    """The atoms as `jarvis.core.atoms.Atoms.to_dict()` writes them."""
-    cell = np.array(atoms.cell)
-    coordinates = atoms.positions if cartesian else atoms.positions @ np.linalg.inv(cell)
-    return {
-        "lattice_mat": cell.tolist(), "coords": coordinates.tolist(), "elements": atoms.get_chemical_symbols(),
-        "abc": atoms.cell.lengths().tolist(), "angles": atoms.cell.angles().tolist(), "cartesian": cartesian,
-        "props": [""] * len(atoms),
-    }  # fmt: skip

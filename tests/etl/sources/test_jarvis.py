@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reading import items, jarvis_atoms, records, survives, value
+from reading import items, records, survives, value
 from small_files import dichalcogenide, graphene
+from small_json import dft_2d, jarvis_atoms
 from sqlalchemy import Engine, text
 
 from etl.api import import_file
@@ -19,14 +20,6 @@ from etl.records import RawFailure, Record
 from etl.source import get_source
 from schema import quantities as q
 from schema.vocabulary import Method, Subject
-
-
-def dft_2d(jid: str = "JVASP-664", **keys: Any) -> dict[str, Any]:
-    stated = {
-        "optb88vdw_bandgap": 1.7, "mbj_bandgap": 2.0, "hse_gap": "na", "formation_energy_peratom": -0.84,
-        "ehull": 0.0, "exfoliation_energy": 78.8, "magmom_oszicar": 0.0, "optb88vdw_total_energy": -4.5,
-    }  # fmt: skip
-    return {"jid": jid, "formula": "MoS2", "atoms": jarvis_atoms(dichalcogenide()), **stated, **keys}
 
 
 def matpedia(**keys: Any) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ase.build import bulk
 from reading import items, records, survives, value
 from small_files import structure_dict
+from small_json import document
 from sqlalchemy import Engine, text
 
 from etl.api import dedupe, import_file
@@ -18,15 +18,6 @@ from etl.errors import ImportFileError
 from etl.source import get_source
 from schema import quantities as q
 from schema.vocabulary import Method, Subject
-
-
-def document(identity: object = "mp-30", **keys: Any) -> dict[str, Any]:
-    stated = {
-        "band_gap": 0.0, "formation_energy_per_atom": 0.0, "energy_above_hull": 0.0, "is_metal": True,
-        "is_gap_direct": False, "total_magnetization": 0.0, "ordering": "NM", "theoretical": False,
-        "symmetry": {"number": 225, "symbol": "Fm-3m"},
-    }  # fmt: skip
-    return {"material_id": identity, "structure": structure_dict(bulk("Cu")), **stated, **keys}
 
 
 def saved(folder: Path, content: object, name: str = "mp.json") -> Path:

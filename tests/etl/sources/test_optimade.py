@@ -12,6 +12,7 @@ from ase import Atoms as AseAtoms
 from ase.build import bulk
 from reading import items, records, survives, value
 from small_files import dichalcogenide, graphene
+from small_json import HEADER, INFO, entry
 from sqlalchemy import Engine, text
 
 from etl.api import import_file
@@ -21,29 +22,6 @@ from etl.source import get_source
 from etl.validate import validate
 from schema import quantities as q
 from schema.vocabulary import Method, Subject
-
-HEADER = {"x-optimade": {"meta": {"api_version": "1.1.0", "provider": {"prefix": "mp", "name": "MP"}}}}
-INFO = {"type": "info", "id": "structures", "properties": {}}
-
-
-def entry(identity: str, atoms: AseAtoms, periodic: tuple[int, int, int] = (1, 1, 1), **more: Any) -> dict[str, Any]:
-    symbols = atoms.get_chemical_symbols()
-    attributes = {
-        "lattice_vectors": np.array(atoms.cell).tolist(),
-        "cartesian_site_positions": atoms.positions.tolist(),
-        "species_at_sites": symbols,
-        "species": [
-            {"name": s, "chemical_symbols": [s], "concentration": [1.0]} for s in sorted(set(symbols))
-        ],
-        "nsites": len(atoms),
-        "dimension_types": list(periodic),
-        "nperiodic_dimensions": sum(periodic),
-        "chemical_formula_reduced": atoms.symbols.formula.reduce()[0].format("hill"),
-        "structure_features": [],
-        "last_modified": "2024-01-01T00:00:00Z",
-        **more,
-    }  # fmt: skip
-    return {"id": identity, "type": "structures", "attributes": attributes}
 
 
 def lines(folder: Path, *content: object, name: str = "dump.jsonl") -> Path:

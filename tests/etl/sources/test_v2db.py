@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from reading import items, records, survives, value
 from small_files import dichalcogenide
+from small_json import jarvis_atoms
+from small_tables import MOS2, NBS2, V2DB_HEADER
 from sqlalchemy import Engine, text
 
 from etl.api import dedupe, import_file
@@ -17,15 +19,8 @@ from etl.source import get_source
 from schema import quantities as q
 from schema.vocabulary import Method
 
-HEADER = (
-    "Material,Prototype,Band_Gap,Material_is_metallic,Heat_of_formation,VBM,Energy_above_convex_hull,CBM,"
-    "Material_has_direct_gap,Magnetic_state,Material_is_magnetic,Work_function"
-)
-MOS2 = "MoSS,MoS2,1.61,0,-0.91,-5.9,0.01,-4.29,1,NM,0,4.8"
-NBS2 = "NbSS,MoS2,0.0,1,-1.1,-5.0,0.0,-5.0,0,FM,1,6.0"
 
-
-def table(folder: Path, *rows: str, header: str = HEADER) -> Path:
+def table(folder: Path, *rows: str, header: str = V2DB_HEADER) -> Path:
     path = folder / "v2db.csv"
     path.write_text("\n".join([header, *rows]) + "\n")
     return path
@@ -79,15 +74,13 @@ def test_bad_rows_are_set_aside_one_by_one(tmp_path: Path) -> None:
 
 
 def test_nonsense_in_any_cell_costs_that_row_at_most() -> None:
-    content = dict(zip(HEADER.split(","), MOS2.split(","), strict=True))
+    content = dict(zip(V2DB_HEADER.split(","), MOS2.split(","), strict=True))
     assert survives(get_source("v2db"), content) > 10
 
 
 @pytest.mark.services
 def test_predictions_join_the_layer_of_that_name_and_the_others_wait(engine: Engine, tmp_path: Path) -> None:
     """A layer of C2DB's 2018 release, in JARVIS's form and under the name that release gave it."""
-    from reading import jarvis_atoms
-
     layer = {"id": "MoS2-MoS2-NM", "atoms": jarvis_atoms(dichalcogenide()), "gap": 1.58, "wf": 5.1, "etot": -21.9}
     (tmp_path / "c2db.json").write_text(json.dumps([layer]))
     import_file(engine, "jarvis", tmp_path / "c2db.json")
