@@ -127,6 +127,8 @@ def test_a_cut_transfer_goes_on_where_it_was_cut(server: Loopback, path: Path, m
     assert path.read_bytes() == CONTENT
     assert (fetched.outcome, fetched.received) == (Outcome.RESUMED, len(CONTENT))
     assert server.seen[1].headers["Range"] == "bytes=50000-"
+    # A weak mark stands for several contents, and If-Range must not carry it.
+    assert server.seen[1].headers["If-Range"] == marks.get("modified", '"1"')
 
 
 def test_what_a_failed_run_has_received_is_not_asked_for_again(server: Loopback, path: Path) -> None:
@@ -638,8 +640,10 @@ def test_a_provider_leads_neither_elsewhere_nor_in_circles(provider: Provider, t
     provider.next_host = None
     circle = json.dumps({**provider.page(2), "links": provider.page(0)["links"]}).encode()
     provider.faults[2] = lambda answer: answer.status(200, circle)
+    provider.server.seen.clear()
     with pytest.raises(FetchError, match="in a circle"):
         fetch_structures(provider.query, tmp_path, FAST)
+    assert provider.offsets() == [0, 2]
     assert list(tmp_path.glob("*.jsonl")) == []
 
 
