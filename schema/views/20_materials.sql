@@ -37,7 +37,7 @@ LEFT JOIN LATERAL (
            max(value) FILTER (WHERE property = 'formation_energy' AND method = 'PBE')            AS formation_energy,
            max(value) FILTER (WHERE property = 'hull_energy' AND method = 'PBE')                 AS hull_energy,
            max(value) FILTER (WHERE property = 'exfoliation_energy')                             AS exfoliation_energy,
-           max(label) FILTER (WHERE property = 'magnetic_state')                                 AS magnetic_state
+           max(label) FILTER (WHERE property = 'magnetic_state' AND method <> 'ML (source)')     AS magnetic_state
     FROM analyst.material_values
     WHERE material_id = m.id AND preference = 1
 ) v ON true
@@ -63,7 +63,7 @@ COMMENT ON COLUMN analyst.monolayers.work_function IS 'eV, PBE work function; of
 COMMENT ON COLUMN analyst.monolayers.formation_energy IS 'eV/atom, heat of formation';
 COMMENT ON COLUMN analyst.monolayers.hull_energy IS 'eV/atom above the convex hull';
 COMMENT ON COLUMN analyst.monolayers.exfoliation_energy IS 'eV/atom to peel the layer off its parent';
-COMMENT ON COLUMN analyst.monolayers.magnetic_state IS 'NM, FM, AFM or FIM';
+COMMENT ON COLUMN analyst.monolayers.magnetic_state IS 'NM, FM, AFM or FIM, as calculated';
 COMMENT ON COLUMN analyst.monolayers.n_records IS 'source records judged to be this layer';
 COMMENT ON COLUMN analyst.monolayers.sources IS 'sources that know it';
 
