@@ -12,7 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 from small_files import bidb_file, c2db_file, dichalcogenide, film_on_gold, matpedia_line
+from small_hetml import stack, write_layers, write_stacks
 from small_json import jarvis_file, materials_project_file, optimade_file
+from small_mc2d import campi, mounet, write
+from small_moire import hetdb_file
 from small_tables import OWN_MAP, own_table, v2db_file
 
 from etl.source import Source, get_source
@@ -84,6 +87,10 @@ SAMPLES = (
     Sample("materials-project", "materials-project", materials_project_file, "json"),
     Sample("v2db", "v2db", v2db_file, None),
     Sample("table", "table", own_table, None),
+    Sample("hetdb", "hetdb", hetdb_file, "ase"),
+    Sample("hetml layers", "hetml", write_layers, "json"),
+    Sample("hetml stacks", "hetml", lambda folder: write_stacks(folder, stack(), stack("huid-1-AB")), None),
+    Sample("mc2d", "mc2d", lambda folder: write(folder, mounet(), campi()), "json"),
 )
 
 
@@ -135,5 +142,8 @@ def real_samples(data: Path) -> list[Sample]:
         Sample("bidb", "bidb", _first_rows(data / "bidb" / "bidb.db", 20), "ase"),
         Sample("2dmatpedia", "2dmatpedia", _first_lines(data / "2dmatpedia" / "db.json", 10), "json"),
         Sample("hetero2d", "hetero2d", _first_items(data / "aihd" / "2d_substrate_heterostructures.json", 2), "json"),
+        Sample("hetdb", "hetdb", _first_rows(data / "hetdb" / "hetdb.db", 3), "ase"),
+        Sample("hetml", "hetml", _first_items(data / "hetml" / "c2db2019_monolayers_376.json", 5), "json"),
+        Sample("mc2d", "mc2d", _first_items(data / "mc2d" / "mounet-v4_structures.json", 5), "json"),
     )
     return list(found)

@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms as AseAtoms
 from reading import items, mutilated, records, value
 from small_files import bidb_file, dichalcogenide, graphene, write_ase
+from small_moire import MIRRORED, MOS2, SEVEN, SEVENTH_TWIST, WSE2, hetdb_keys, moire
 
 from etl.canonical import canonical_slab
 from etl.errors import RecordError, UnknownKeysError
@@ -22,59 +23,12 @@ from schema import quantities as q
 from schema.plane_lattice import PlaneLattice
 from schema.vocabulary import InterfaceKind, Method
 
-# Two coincidence cells of seven cells each, mirror images of each other. A layer in the second is turned by 38.21°
-# against one in the first, or by -21.79° as far as a hexagonal lattice tells.
-SEVEN, MIRRORED = ((3, 1), (-1, 2)), ((2, -1), (1, 3))
-SEVENTH_TWIST = 21.787
-
-
-def supercell(layer: AseAtoms, matrix: Any, plane: np.ndarray) -> AseAtoms:
-    """The layer repeated over a supercell, strained and turned so that its in-plane vectors are those of `plane`."""
-    matrix = np.array(matrix)
-    basis = np.linalg.inv(matrix) @ plane
-    reach = np.arange(-6, 7)
-    shifts = np.stack(np.meshgrid(reach, reach, indexing="ij"), axis=-1).reshape(-1, 2)
-    inside = shifts @ np.linalg.inv(matrix) + 1e-9
-    shifts = shifts[((inside >= 0) & (inside < 1)).all(axis=1)]
-    fractional = layer.get_scaled_positions(wrap=False)[:, :2]
-    flat = (fractional[:, None] + shifts).reshape(-1, 2) @ basis
-    heights = np.repeat(layer.positions[:, 2], len(shifts))
-    cell = np.zeros((3, 3))
-    cell[:2, :2], cell[2, 2] = plane, 40.0
-    numbers = np.repeat(layer.numbers, len(shifts))
-    return AseAtoms(numbers, np.column_stack([flat, heights]), cell=cell, pbc=(True, True, False))
-
-
-def moire(
-    below: AseAtoms, above: AseAtoms, matrices: tuple[Any, Any] = (SEVEN, MIRRORED), distance: float = 3.2
-) -> AseAtoms:
-    """Two layers in the first one's coincidence cell, atoms in no particular order."""
-    plane = np.array(matrices[0]) @ np.array(below.cell)[:2, :2]
-    first, second = supercell(below, matrices[0], plane), supercell(above, matrices[1], plane)
-    first.positions[:, 2] -= first.positions[:, 2].max()
-    second.positions[:, 2] += distance - second.positions[:, 2].min()
-    both = first + second
-    both.positions[:, 2] += 15.0
-    return both[np.random.default_rng(1).permutation(len(both))]
-
-
-def keys(atoms: AseAtoms, n_top: int, **changes: Any) -> dict[str, Any]:
-    heights = np.sort(atoms.positions[:, 2])
-    apart = round(heights[-n_top:].mean() - heights[:-n_top].mean(), 3)
-    stated = {"bilayer_uid": "moire-1", "uid_a": "1WSe2-1", "uid_b": "1MoS2-1", "twist_angle": SEVENTH_TWIST,
-              "maxstrain": 0.4, "layer_center_distance": apart, "gap": 1.1}  # fmt: skip
-    return {**stated, **changes}
-
-
-MOS2 = dichalcogenide("H")
-WSE2 = dichalcogenide("H", "W", ("Se", "Se"), 3.20, 1.67)
-
 
 def one(folder: Path, atoms: AseAtoms | None = None, n_top: int = 21, **changes: Any) -> Record:
     atoms = moire(MOS2, WSE2) if atoms is None else atoms
     (record,) = records(
         get_source("hetdb"),
-        write_ase(folder / f"{len(list(folder.iterdir()))}.db", [(atoms, keys(atoms, n_top, **changes))]),
+        write_ase(folder / f"{len(list(folder.iterdir()))}.db", [(atoms, hetdb_keys(atoms, n_top, **changes))]),
     )
     return record
 
@@ -148,7 +102,7 @@ def test_a_twist_that_the_lattices_contradict_is_doubted(tmp_path: Path) -> None
 
 
 def test_a_centre_distance_that_the_heights_contradict_is_doubted(tmp_path: Path) -> None:
-    apart = keys(moire(MOS2, WSE2), 21)["layer_center_distance"]
+    apart = hetdb_keys(moire(MOS2, WSE2), 21)["layer_center_distance"]
     record = one(tmp_path, layer_center_distance=apart + 2 * CENTRE_TOLERANCE)
     assert [(d.rule, d.property_key) for d in record.doubts] == [("inconsistent", "interlayer_distance")]
 
@@ -179,7 +133,7 @@ def test_atoms_that_are_not_those_of_the_named_layers_are_refused(
     tmp_path: Path, changes: dict[str, Any], rule: str
 ) -> None:
     atoms = moire(MOS2, WSE2)
-    (item,) = items(get_source("hetdb"), write_ase(tmp_path / "h.db", [(atoms, keys(atoms, 21, **changes))]))
+    (item,) = items(get_source("hetdb"), write_ase(tmp_path / "h.db", [(atoms, hetdb_keys(atoms, 21, **changes))]))
     assert isinstance(item, RawFailure)
     assert (item.external_id, item.rule) == ("moire-1", rule)
 
@@ -202,7 +156,7 @@ def test_nonsense_in_any_key_costs_that_record_at_most() -> None:
     atoms = Atoms(stack.numbers.astype(np.int64), stack.positions, np.array(stack.cell), (True, True, False))
     verdicts = [
         judge(get_source("hetdb").interpret(Row("row 1", {"key_value_pairs": part}, atoms)))
-        for part in mutilated(keys(stack, 21))
+        for part in mutilated(hetdb_keys(stack, 21))
     ]
     assert 0 < sum(verdict.accepted is None for verdict in verdicts) < len(verdicts)
 
