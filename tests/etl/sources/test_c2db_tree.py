@@ -102,11 +102,15 @@ def test_importing_a_tree_writes_the_facts_and_digests_of_the_file(engine: Engin
     again = import_file(engine, "c2db", tmp_path / "tree", label="tree")
     assert again.unchanged == 4
     statement = text(
-        "SELECT r.external_id, encode(t.digest, 'hex'), (SELECT count(*) FROM band_structure b "
-        "WHERE b.source_record_id = r.id), "
-        "(SELECT string_agg(concat_ws(' ', p.key, v.method, v.face, v.value, v.label), ';' ORDER BY p.key, v.method, v.face) FROM property_value v JOIN property p ON p.id = v.property_id "
-        "WHERE v.source_record_id = r.id) FROM source_record r JOIN source s ON s.id = r.source_id "
-        "JOIN structure t ON t.source_record_id = r.id WHERE s.key = :key ORDER BY 1"
+        """
+        SELECT r.external_id, encode(t.digest, 'hex'),
+               (SELECT count(*) FROM band_structure b WHERE b.source_record_id = r.id),
+               (SELECT string_agg(concat_ws(' ', p.key, v.method, v.face, v.value, v.label), ';'
+                                  ORDER BY p.key, v.method, v.face)
+                FROM property_value v JOIN property p ON p.id = v.property_id WHERE v.source_record_id = r.id)
+        FROM source_record r JOIN source s ON s.id = r.source_id JOIN structure t ON t.source_record_id = r.id
+        WHERE s.key = :key ORDER BY 1
+        """
     )
     with engine.connect() as connection:
         of_file = connection.execute(statement, {"key": "c2db"}).all()
