@@ -7,7 +7,7 @@ reader finds in their kept payload. Doing it again changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,10 +18,10 @@ from etl.batch import DUPLICATE
 from etl.content import property_ids, rewrite_facts
 from etl.copying import driver_cursor
 from etl.payload import clean_text
-from etl.rejudge import Kept, accept, kept_records, living_version, rejudge, rename_rule, waivers
+from etl.rejudge import Kept, accept, kept_records, living_version, rejudge, rename_rule, waivers_of
 from etl.runs import exclusive
-from etl.source import get_source
-from etl.validate import Accepted
+from etl.source import get_source, source_names
+from etl.validate import NOTHING_WAIVED, Accepted, Waived
 from schema.properties import Property, PropertyValue
 from schema.provenance import RecordFlag, RecordName, Source, SourceRecord
 from schema.structures import Structure
@@ -94,14 +94,16 @@ def recheck(
     """
     done = Recheck()
 
-    def one(connection: Connection, properties: dict[str, int], kept: Kept) -> None:
-        done.looked_at += 1
-        _recheck(connection, properties, kept, done)
+    def judge_again(connection: Connection, batch: Sequence[Kept]) -> None:
+        properties, waived = property_ids(connection), waivers_of(connection, [kept.id for kept in batch])
+        for kept in batch:
+            done.looked_at += 1
+            _recheck(connection, properties, kept, waived.get(kept.id, NOTHING_WAIVED), done)
 
     where = [SourceRecord.state == RecordState.QUARANTINED, SourceRecord.rule != DUPLICATE]
     if rule is not None:
         where.append(SourceRecord.rule == rule)
-    _walk(engine, where, source, one, progress)
+    _walk(engine, where, source, judge_again, progress)
     return done
 
 
@@ -116,22 +118,20 @@ def rederive(engine: Engine, *, source: str | None = None, progress: Progress | 
     """
     done = Rederivation()
 
-    def one(connection: Connection, properties: dict[str, int], kept: Kept) -> None:
-        done.looked_at += 1
-        _rederive(connection, properties, kept, done)
+    def read_again(connection: Connection, batch: Sequence[Kept]) -> None:
+        done.looked_at += len(batch)
+        _rederive(connection, batch, done)
 
-    _walk(engine, [SourceRecord.state == RecordState.ACCEPTED], source, one, progress)
+    _walk(engine, [SourceRecord.state == RecordState.ACCEPTED], source, read_again, progress)
     return done
 
 
-def _walk(
-    engine: Engine,
-    where: list[Any],
-    source: str | None,
-    one: Callable[[Connection, dict[str, int], Kept], None],
-    progress: Progress | None,
-) -> None:
-    """Call `one` for the records that match, batch by batch, each batch one transaction, under their source's lock."""
+Work = Callable[[Connection, Sequence[Kept]], None]
+"""What is done to one batch of records, within its transaction."""
+
+
+def _walk(engine: Engine, where: list[Any], source: str | None, work: Work, progress: Progress | None) -> None:
+    """Do the work on all records that match, each batch one transaction, under their source's lock."""
     with engine.connect() as connection:
         counted = (
             select(Source.key, func.count())
@@ -144,35 +144,32 @@ def _walk(
     total, done = sum(counts.values()), 0
     for key in counts:
         with exclusive(engine, f"stackscreen import {key}", f"An import of {key} is under way."):
-            for n in _batches(engine, [*where, Source.key == key], one):
+            for n in _batches(engine, [*where, Source.key == key], work):
                 done += n
                 if progress is not None:
                     progress(done, max(total, done))
 
 
-def _batches(
-    engine: Engine, where: list[Any], one: Callable[[Connection, dict[str, int], Kept], None]
-) -> Iterator[int]:
+def _batches(engine: Engine, where: list[Any], work: Work) -> Iterator[int]:
     last = 0
     while True:
         with engine.begin() as connection:
             statement = kept_records().where(*where, SourceRecord.id > last).order_by(SourceRecord.id).limit(BATCH)
             batch = [Kept(*row) for row in connection.execute(statement)]
-            properties = property_ids(connection)
-            for kept in batch:
-                one(connection, properties, kept)
+            if batch:
+                work(connection, batch)
         if not batch:
             return
         last = batch[-1].id
         yield len(batch)
 
 
-def _recheck(connection: Connection, properties: dict[str, int], kept: Kept, done: Recheck) -> None:
-    read = rejudge(kept, waivers(connection, kept.id))
+def _recheck(connection: Connection, properties: dict[str, int], kept: Kept, waived: Waived, done: Recheck) -> None:
+    read = rejudge(kept, waived)
     if read.accepted is None:
         rule, reason = str(read.rule), str(read.reason)
         done.refused[rule] += 1
-        if kept.payload is not None and (rule, reason) != (kept.rule, kept.reason):
+        if _is_readable(kept) and (rule, reason) != (kept.rule, kept.reason):
             done.other_rule += rule != kept.rule
             rename_rule(connection, kept.id, rule, reason)
         return
@@ -184,6 +181,10 @@ def _recheck(connection: Connection, properties: dict[str, int], kept: Kept, don
         return
     accept(connection, properties, named, read)
     done.accepted += 1
+
+
+def _is_readable(kept: Kept) -> bool:
+    return kept.payload is not None and kept.reader in source_names()
 
 
 def _is_held(connection: Connection, kept: Kept) -> bool:
@@ -198,26 +199,27 @@ def _is_held(connection: Connection, kept: Kept) -> bool:
     return bool(connection.scalar(select(same).where(SourceRecord.id == kept.id)))
 
 
-def _rederive(connection: Connection, properties: dict[str, int], kept: Kept, done: Rederivation) -> None:
-    read = rejudge(kept, waivers(connection, kept.id))
-    if read.accepted is None:
-        done.refused[str(read.rule)] += 1
-    elif kept.payload is None or not get_source(kept.reader).is_whole(kept.payload):
-        done.incomplete += 1
-    elif _structure_digest(read.accepted) != _stored_digest(connection, kept.id):
-        done.restructured += 1
-    elif _derived(read.accepted) != _stored(connection, kept.id):
-        rewrite_facts(driver_cursor(connection), properties, kept.id, read.accepted)
-        done.changed += 1
+def _rederive(connection: Connection, batch: Sequence[Kept], done: Rederivation) -> None:
+    ids = [kept.id for kept in batch]
+    properties, waived = property_ids(connection), waivers_of(connection, ids)
+    digests, stored = _stored_digests(connection, ids), _stored(connection, ids)
+    for kept in batch:
+        read = rejudge(kept, waived.get(kept.id, NOTHING_WAIVED))
+        accepted = read.accepted
+        if accepted is None:
+            done.refused[str(read.rule)] += 1
+        elif kept.payload is None or not get_source(kept.reader).is_whole(kept.payload):
+            done.incomplete += 1
+        elif (accepted.structure.digest if accepted.structure is not None else None) != digests.get(kept.id):
+            done.restructured += 1
+        elif _derived(accepted) != stored[kept.id]:
+            rewrite_facts(driver_cursor(connection), properties, kept.id, accepted)
+            done.changed += 1
 
 
-def _structure_digest(accepted: Accepted) -> bytes | None:
-    return None if accepted.structure is None else accepted.structure.digest
-
-
-def _stored_digest(connection: Connection, record: int) -> bytes | None:
-    found = connection.scalar(select(Structure.digest).where(Structure.source_record_id == record))
-    return None if found is None else bytes(found)
+def _stored_digests(connection: Connection, ids: Sequence[int]) -> dict[int, bytes]:
+    statement = select(Structure.source_record_id, Structure.digest).where(Structure.source_record_id.in_(ids))
+    return {record: bytes(digest) for record, digest in connection.execute(statement)}
 
 
 Derived = tuple[set[tuple[Any, ...]], set[tuple[Any, ...]], set[str]]
@@ -231,17 +233,21 @@ def _derived(accepted: Accepted) -> Derived:
     return values, {(*key, detail) for key, detail in doubts.items()}, names
 
 
-def _stored(connection: Connection, record: int) -> Derived:
-    values = select(Property.key, PropertyValue.method, PropertyValue.face, PropertyValue.value, PropertyValue.label)
-    values = values.join(Property, Property.id == PropertyValue.property_id)
-    doubts = select(RecordFlag.rule, RecordFlag.property_key, RecordFlag.detail)
-    return (
-        {
-            (key, method, face, label if number is None else number)
-            for key, method, face, number, label in connection.execute(
-                values.where(PropertyValue.source_record_id == record)
-            )
-        },
-        {tuple(row) for row in connection.execute(doubts.where(RecordFlag.source_record_id == record))},
-        set(connection.scalars(select(RecordName.name).where(RecordName.source_record_id == record))),
-    )
+def _stored(connection: Connection, ids: Sequence[int]) -> dict[int, Derived]:
+    found: dict[int, Derived] = {record: (set(), set(), set()) for record in ids}
+    values = select(
+        PropertyValue.source_record_id, Property.key, PropertyValue.method, PropertyValue.face, PropertyValue.value,
+        PropertyValue.label,
+    ).join(Property, Property.id == PropertyValue.property_id)  # fmt: skip
+    for record, key, method, face, number, label in connection.execute(
+        values.where(PropertyValue.source_record_id.in_(ids))
+    ):
+        assert record is not None  # noqa: S101 - one of `ids`
+        found[record][0].add((key, method, face, label if number is None else number))
+    doubts = select(RecordFlag.source_record_id, RecordFlag.rule, RecordFlag.property_key, RecordFlag.detail)
+    for record, *doubt in connection.execute(doubts.where(RecordFlag.source_record_id.in_(ids))):
+        found[record][1].add(tuple(doubt))
+    names = select(RecordName.source_record_id, RecordName.name).where(RecordName.source_record_id.in_(ids))
+    for record, name in connection.execute(names):
+        found[record][2].add(name)
+    return found

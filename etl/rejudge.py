@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, select, update
@@ -52,13 +53,20 @@ def kept_records() -> Select[*tuple[Any, ...]]:
 
 def waivers(connection: Connection, record: int) -> Waived:
     """What has been released of a record."""
-    rows = connection.execute(
-        select(RecordRelease.rule, RecordRelease.property_key).where(RecordRelease.source_record_id == record)
-    ).all()
-    return Waived(
-        frozenset(row.rule for row in rows if row.property_key is None),
-        frozenset(row.property_key for row in rows if row.property_key is not None),
-    )
+    return waivers_of(connection, [record]).get(record, NOTHING_WAIVED)
+
+
+def waivers_of(connection: Connection, records: Sequence[int]) -> dict[int, Waived]:
+    """What has been released of records, for those of which anything has."""
+    found: dict[int, Waived] = {}
+    statement = select(RecordRelease.source_record_id, RecordRelease.rule, RecordRelease.property_key)
+    for record, rule, key in connection.execute(statement.where(RecordRelease.source_record_id.in_(records))):
+        so_far = found.get(record, NOTHING_WAIVED)
+        if key is None:
+            found[record] = replace(so_far, rules=so_far.rules | {rule})
+        else:
+            found[record] = replace(so_far, properties=so_far.properties | {key})
+    return found
 
 
 def rejudge(kept: Kept, waived: Waived = NOTHING_WAIVED) -> Read:
@@ -69,7 +77,7 @@ def rejudge(kept: Kept, waived: Waived = NOTHING_WAIVED) -> Read:
 def _interpreted(kept: Kept) -> Any:
     if kept.reader not in source_names():
         reason = f"This Stackscreen has no reader called {kept.reader}."
-        return RawFailure(kept.external_id, "unparsable", reason, payload=kept.payload)
+        return RawFailure(kept.external_id, kept.rule or "unparsable", reason, payload=kept.payload)
     if kept.payload is None:
         reason = kept.reason or "Only its raw text is kept."
         return RawFailure(kept.external_id, kept.rule or "unparsable", reason, raw_text="")
