@@ -77,7 +77,9 @@ def read(path: Path) -> list[Entry]:
 
 
 def lattice_kind(layer: Layer) -> str:
-    """The Bravais lattice of the cell's shape, to 0.1 %."""
+    """The Bravais lattice of the cell's shape, to 0.1 %; layers of one atom are a kind of their own."""
+    if len(layer.numbers) == 1:
+        return "one atom"
     tau, near = layer.lattice.tau, 1e-3
     if abs(tau.real) < near:
         return "square" if abs(tau.imag - 1) < near else "rectangular"

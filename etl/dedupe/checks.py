@@ -102,6 +102,11 @@ def _rms(one: Layer, other: Layer, verdict: Verdict) -> _Made:
     return "rms displacement of the atoms", _number(verdict, "rms", " Å"), f"≤ {decide.MAX_RMS:g} Å", ("displacements",)
 
 
+def _largest(one: Layer, other: Layer, verdict: Verdict) -> _Made:
+    found = _number(verdict, "largest", " Å")
+    return "displacement of one atom", found, f"≤ {decide.MAX_MOVE:g} Å", ("displacement of one",)
+
+
 def _strain(one: Layer, other: Layer, verdict: Verdict) -> _Made:
     limit = f"≤ {decide.MAX_STRAIN:g}, between different primitive cells {decide.BROKEN_STRAIN:g}"
     return "strain between the cells at one area", _number(verdict, "strain", ""), limit, ("shape",)
@@ -147,6 +152,6 @@ def _number(verdict: Verdict, key: str, unit: str) -> str:
 
 
 _SLAB: tuple[Callable[[Layer, Layer, Verdict], _Made], ...] = (
-    _magnetic, _size, _atoms, _rms, _strain, _superlattice, _layer_group, _mirror,
+    _magnetic, _size, _atoms, _rms, _largest, _strain, _superlattice, _layer_group, _mirror,
 )  # fmt: skip
 _CRYSTAL: tuple[Callable[[Layer, Layer, Verdict], _Made], ...] = (_magnetic, _size, _space_group, _crystal_rms)

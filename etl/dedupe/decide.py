@@ -78,7 +78,11 @@ def _compare_slabs(one: Layer, other: Layer) -> Verdict:
     found = match(*patterns)
     objection = _objection(found, one, other)
     if found is not None:
-        evidence |= {"rms": round(found.rms, 4), "strain": round(found.strain, 4)}
+        evidence |= {
+            "rms": round(found.rms, 4),
+            "largest": round(found.largest, 4),
+            "strain": round(found.strain, 4),
+        }
     if objection is not None or (found is not None and found.rms > SUPERLATTICE_RMS):
         reflected = match(*patterns, mirrored=True)
         # An achiral layer fits its mirror image as well as itself.
@@ -99,7 +103,7 @@ def _objection(found: Match | None, one: Layer, other: Layer) -> str | None:
     if found is None:
         return "no match of the atoms"
     if found.rms > MAX_RMS or found.largest > MAX_MOVE:
-        return "displacements"
+        return "displacements" if found.rms > MAX_RMS else "displacement of one atom"
     large = max((one, other), key=lambda layer: len(layer.pattern))
     same_cell = len(one.pattern) == len(other.pattern)
     if found.strain > (MAX_STRAIN if same_cell else BROKEN_STRAIN):

