@@ -107,7 +107,7 @@ def clear_content(cursor: psycopg.Cursor[Any], records: Sequence[int]) -> None:
     """Remove what was derived from records, within the caller's transaction.
 
     A structure that represents a material stays until deduplication has found another representative; it is written
-    anew if the record comes back.
+    anew if the record comes back. Spectra stay with the record, out of sight: only its file could give them again.
     """
     for table in ("property_value", "record_flag", "record_name", "interface"):
         _delete(cursor, table, records)

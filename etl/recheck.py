@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, exists, func, select
@@ -53,7 +53,7 @@ class Recheck:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like."""
-        return asdict(self)
+        return _plain(self)
 
 
 @dataclass(slots=True)
@@ -76,7 +76,13 @@ class Rederivation:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like."""
-        return asdict(self)
+        return _plain(self)
+
+
+def _plain(report: Recheck | Rederivation) -> dict[str, Any]:
+    # `dataclasses.asdict` cannot copy a Counter.
+    counts = {entry.name: getattr(report, entry.name) for entry in fields(report)}
+    return {**counts, "refused": dict(sorted(report.refused.items()))}
 
 
 def recheck(

@@ -82,7 +82,7 @@ class BulkRelease:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like."""
-        return asdict(self)
+        return {"records": self.records, "values": self.values, "refused": dict(sorted(self.refused.items()))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,17 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from schema import ImportRun, Interface, Material, ModelVersion, RecordFlag, ScreeningRun, Source, SourceRecord
+from schema import (
+    ImportRun,
+    Interface,
+    Material,
+    ModelVersion,
+    RecordFlag,
+    RecordRelease,
+    ScreeningRun,
+    Source,
+    SourceRecord,
+)
 from schema.vocabulary import MaterialKind, RecordState
 
 
@@ -63,6 +73,7 @@ def _counts(connection: Connection) -> dict[str, int]:
         "computed interfaces": connection.execute(select(func.count()).select_from(Interface)).scalar_one(),
         "accepted records": states.get(RecordState.ACCEPTED, 0),
         "quarantined records": states.get(RecordState.QUARANTINED, 0),
+        "releases": connection.execute(select(func.count()).select_from(RecordRelease)).scalar_one(),
     }
 
 
