@@ -21,7 +21,7 @@ from etl.dedupe.by_hand import RulingReport
 from etl.dedupe.explain import MaterialExplained, PairExplained
 from etl.dedupe.stacks import unite_stacks
 from etl.errors import ImportFileError
-from etl.judge import Read
+from etl.judge import Read, weight
 from etl.load import BATCH, Loader
 from etl.parsing import Parser, ParserLimits
 from etl.runs import (
@@ -40,6 +40,9 @@ from etl.source import Source, get_source
 from schema.errors import StackscreenError
 
 _FILLED = ("source_record", "structure", "property_value", "interface", "stacking", "record_flag")
+
+BATCH_BYTES = 64 << 20
+"""Bytes of content after which a transaction ends, however few its records."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of records done and, where known, their total."""
@@ -253,14 +256,16 @@ def _fail(engine: Engine, run_id: int, error: str) -> None:
 
 
 def _batches(chunks: Iterator[list[Read]]) -> Iterator[list[Read]]:
-    """Batches of at least `BATCH` records; what came before a damage is handed out before the damage is reported."""
+    """Batches of at least `BATCH` records, or `BATCH_BYTES`; what came before a damage is handed out first."""
     batch: list[Read] = []
+    size = 0
     try:
         for chunk in chunks:
             batch += chunk
-            if len(batch) >= BATCH:
+            size += sum(map(weight, chunk))
+            if len(batch) >= BATCH or size >= BATCH_BYTES:
                 yield batch
-                batch = []
+                batch, size = [], 0
     except ImportFileError:
         if batch:
             yield batch

@@ -11,6 +11,7 @@ from typing import Any
 from etl.errors import RecordError
 from etl.payload import canonical_json, clean_text, digest
 from etl.records import RawFailure, Record
+from etl.spectra import spectrum_bytes
 from etl.validate import NOTHING_WAIVED, Accepted, Waived, validate
 from schema.vocabulary import Subject
 
@@ -39,6 +40,12 @@ class Read:
     rule: str | None = None
     reason: str | None = None
     known: bool = False
+
+
+def weight(read: Read) -> int:
+    """Bytes that a record brings to the database, roughly."""
+    spectra = read.accepted.spectra if read.accepted is not None else []
+    return len(read.payload or b"") + len(read.raw_text or "") + sum(map(spectrum_bytes, spectra))
 
 
 def fingerprint(external_id: str, payload_hash: bytes) -> bytes:

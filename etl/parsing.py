@@ -16,19 +16,21 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from etl.errors import ImportFileError
 from etl.judge import Read, judge
 from etl.records import RawFailure
 from etl.source import Raw, Source, kept_text
 
 Item = Raw | RawFailure
 
+_CHUNK_BYTES = 8 << 20
+"""Rows with spectra hold megabytes: a hundred of them would not be a small message."""
 CRASHED, TOO_SLOW = "crashed_parser", "too_slow"
 
 
@@ -180,9 +182,29 @@ def _context() -> multiprocessing.context.ForkServerContext:
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+    """Up to `size` records together, fewer where they are large; what came before a damage is handed out first."""
+    chunk: list[Item] = []
+    weight = 0
+    try:
+        for item in items:
+            chunk.append(item)
+            weight += _bytes_of(item)
+            if len(chunk) >= size or weight >= _CHUNK_BYTES:
+                yield chunk
+                chunk, weight = [], 0
+    except ImportFileError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk
+
+
+def _bytes_of(item: Item) -> int:
+    """Size of what is undecoded in a record, which is what can be large."""
+    content = item.content if isinstance(item, Raw) else item.raw_text
+    parts = content if isinstance(content, (tuple, list)) else [content]
+    return sum(len(part) for part in parts if isinstance(part, (bytes, str)))
 
 
 def default_workers() -> int:

@@ -145,6 +145,14 @@ def fault_of(spectrum: Spectrum) -> str | None:
     return None
 
 
+def spectrum_bytes(spectrum: Spectrum) -> int:
+    """Bytes of all arrays of a spectrum, as it is in memory."""
+    arrays = [getattr(spectrum, name) for name in spectrum.__dataclass_fields__]
+    if isinstance(spectrum, DensityOfStates):
+        arrays += [projection.values for projection in spectrum.projections]
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
+
 def _fault_of_density(spectrum: DensityOfStates) -> str | None:
     grid = spectrum.energies
     # In single precision, as it is stored.
