@@ -1,1 +1,1 @@
-"""Which records describe the same material: block, prefilter by fingerprint, decide by matching, keep the evidence."""
+"""Which records are the same material: block by formula, decide by the motion that fits best, keep the evidence."""

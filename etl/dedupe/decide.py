@@ -62,7 +62,7 @@ class Verdict:
 
 
 def compare(one: Layer, other: Layer) -> Verdict:
-    """Judge two structures of the same reduced formula and periodicity; the verdict does not depend on their order."""
+    """Judge two structures of the same reduced formula and periodicity; slabs in either order get one verdict."""
     if one.magnetic is not None and other.magnetic is not None and one.magnetic != other.magnetic:
         return Verdict(False, math.inf, {"reason": f"magnetic states {one.magnetic} and {other.magnetic}"})
     return _compare_slabs(one, other) if one.periodicity == 2 else _compare_crystals(one, other)
