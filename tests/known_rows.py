@@ -82,7 +82,7 @@ class _Filler:
         self.properties = {row.key: row.id for row in session.scalars(select(Property))}
         self.source = self._add(
             Source(key="starter-test", database="C2DB", release="starter", method="approximate literature values",
-                   licence="CC-BY-4.0", citation="Haastrup et al., 2D Mater. 5, 042002 (2018)")
+                   licence="CC-BY-4.0", reader="c2db", citation="Haastrup et al., 2D Mater. 5, 042002 (2018)")
         )  # fmt: skip
         self.imported = self._add(
             ImportRun(source_id=self.source.id, file_name="starter.db", file_sha256=_digest("file"), file_bytes=1,
