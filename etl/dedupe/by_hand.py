@@ -95,13 +95,13 @@ def find_material(connection: Connection, uid: str) -> MaterialRow:
 
 
 def _near(connection: Connection, uid: str) -> str:
-    formula = uid.rpartition("-")[0] or uid
-    same = select(Material.uid).where(Material.withdrawn_at.is_(None), Material.formula == formula)
-    names = list(connection.scalars(same.order_by(Material.uid)))
-    if not names:
-        names = list(connection.scalars(select(Material.uid).where(Material.withdrawn_at.is_(None))))
-    near = difflib.get_close_matches(uid, names, n=_SUGGESTED, cutoff=0.5) or names[: _SUGGESTED if formula else 0]
-    return f"Near names: {', '.join(near)}." if near else "No material is known yet: run `stackscreen dedupe`."
+    """A hint with the living materials of the same formula, else with names that look alike."""
+    names = select(Material.uid).where(Material.withdrawn_at.is_(None)).order_by(Material.uid)
+    formula = uid.rpartition("-")[0]
+    same = list(connection.scalars(names.where(Material.formula == formula)))
+    near = difflib.get_close_matches(uid, same, n=_SUGGESTED, cutoff=0)
+    near = near or difflib.get_close_matches(uid, connection.scalars(names), n=_SUGGESTED, cutoff=0.5)
+    return f"Near names: {', '.join(near)}." if near else "`SELECT uid FROM analyst.monolayers` lists them."
 
 
 def merged_into(connection: Connection, material: MaterialRow) -> str | None:
@@ -157,10 +157,9 @@ def merge(connection: Connection, uid: str, other_uid: str, *, author: str, note
     )
     pairs = [first, *(pair for pair in pairs if pair != first)]
     numbers = bench.rule(pairs, Ruling.SAME, author, note)
-    ties = Ties(bench.rulings.among(set().union(*(c.keys for c in bench.clusters_of(one)))))
     if len(taken.clusters) == 1:
         for strong in kept.clusters:
-            _absorb(strong, taken.leader, ties)
+            bench.absorb(strong, taken.leader)
     return bench.close(Ruling.SAME, numbers, author, note)
 
 
@@ -168,19 +167,6 @@ def _tie_again(rulings: Rulings, pairs: Sequence[tuple[Key, Key]]) -> tuple[Key,
     """Of the pairs that were split, the one that had held all together; None if none was ever ruled the same."""
     replaced = [(before.id, pair) for pair in pairs if (before := rulings.replaced(*pair)) is not None]
     return min(replaced)[1] if replaced else None
-
-
-def _absorb(strong: Cluster, weak: Cluster, ties: Ties) -> None:
-    """Members that only an earlier ruling kept out of a cluster belong to it for their structure."""
-    if not compare(strong.representative, weak.representative).same:
-        return
-    for member in list(weak.members):
-        verdict = compare(strong.representative, member.layer)
-        if verdict.same and not ties.apart(member.key, strong.keys):
-            weak.members.remove(member)
-            strong.join(member.layer, verdict).material_id = member.material_id
-    weak.elect()
-    strong.elect()
 
 
 def split(
@@ -319,6 +305,9 @@ class _Bench:
 
     def close(self, ruling: Ruling, numbers: list[int], author: str, note: str | None) -> RulingReport:
         """Write what the ruling made of the materials, and all that follows them."""
+        for clusters, _ in self._blocks.values():
+            while any(self._simplify(union) for union in unite(clusters, self.rulings)):
+                pass
         self._save()
         after = self._state()
         touched = [uid for uid in after if after[uid] != self._before.get(uid)]
@@ -331,6 +320,29 @@ class _Bench:
             if (records := after[uid]) or self._before.get(uid)
         ]
         return RulingReport(ruling, numbers, author, note, materials)
+
+    def absorb(self, strong: Cluster, weak: Cluster) -> bool:
+        """Join members to a better cluster that only an earlier ruling kept them out of; whether all joined it."""
+        if rank(weak)[1:] < rank(strong)[1:] or not compare(strong.representative, weak.representative).same:
+            return False
+        block = next(clusters for clusters, _ in self._blocks.values() if strong in clusters)
+        ties = Ties(self.rulings.among(set().union(*(c.keys for c in block))))
+        for member in list(weak.members):
+            verdict = compare(strong.representative, member.layer)
+            if verdict.same and not ties.apart(member.key, strong.keys):
+                weak.members.remove(member)
+                strong.join(member.layer, verdict).material_id = member.material_id
+        weak.elect()
+        strong.elect()
+        return not weak.members
+
+    def _simplify(self, union: Union) -> bool:
+        """Join a cluster at the end of a tie to its neighbour, if their structures would; whether one was."""
+        for tie in union.ties:
+            for end, near in ((tie.one, tie.other), (tie.other, tie.one)):
+                if sum(end in (t.one, t.other) for t in union.ties) == 1 and self.absorb(near, end):
+                    return True
+        return False
 
     def _save(self) -> None:
         save(self.connection, [clusters for clusters, _ in self._blocks.values()], self.rulings)
