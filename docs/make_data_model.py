@@ -11,7 +11,9 @@ from schema import Base
 PAGE = Path(__file__).with_name("data-model.md")
 FAMILIES = {
     "Provenance": ("source", "import_run", "source_record", "record_name", "record_flag", "record_release"),
-    "Structures and materials": ("structure", "material", "monolayer", "bulk_phase", "surface", "material_member", "dedupe_ruling"),
+    "Structures and materials": (
+        "structure", "material", "monolayer", "bulk_phase", "surface", "material_member", "dedupe_ruling",
+    ),
     "Interfaces and properties": ("interface", "stacking", "interface_member", "property", "property_value"),
     "Spectra": ("density_of_states", "dos_projection", "band_structure", "phonon_spectrum", "stiffness_tensor"),
     "Features and models": ("feature_set", "feature_vector", "embedding", "model_version"),

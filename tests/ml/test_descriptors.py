@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ml_helpers import graphene, mos2, mosse, stacked
 
 from ml.descriptors import composition, dispersion, stacking
 from ml.descriptors.band_alignment import Alignment, anderson, smaller_gap
 from ml.descriptors.contact import probe_heights, touching_distance
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.descriptors.structure import FACE_NAMES, face_descriptors
-from tests.ml.ml_helpers import graphene, mos2, mosse, stacked
 
 
 def doubled(slab: Slab) -> Slab:

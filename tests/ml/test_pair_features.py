@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ml_helpers import graphene, layers, mos2, mosse
 
 from ml import features, pair_features
 from ml.descriptors.stacking import registry_descriptors
 from ml.pair_features import PairFeatures
-from tests.ml.ml_helpers import graphene, layers, mos2, mosse
 
 LAYERS = layers()
 TABLE = features.compute(LAYERS)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_helpers import layers
 
 import ml
 from ml import pair_features, registry
@@ -15,7 +16,6 @@ from ml.features import compute
 from ml.pair_features import PairFeatures
 from ml.registry import CARD_FILE, ENCODER_FILE, MODEL_FILE, shipped
 from ml.splits import Split
-from tests.ml.ml_helpers import layers
 
 ROOT = Path(ml.__file__).parents[1]
 PAIR_MODELS = {model.target: model for model in shipped() if model.target in TARGETS}

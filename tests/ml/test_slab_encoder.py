@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from ml_helpers import graphene, mos2, mosse, wse2
 
 from ml.descriptors.slab import Slab
 from ml.models import slab_encoder
 from ml.models.slab_graph import CUTOFF, slab_graph
-from tests.ml.ml_helpers import graphene, mos2, mosse, wse2
 
 
 @pytest.fixture(scope="module")
