@@ -1,43 +1,34 @@
-"""Importing a file and deduplicating, as functions: what the command, the tasks and the tests call."""
+"""Importing a file, as a function: what the command, the tasks and the tests call."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from etl.batch import Counts
-from etl.dedupe import by_hand
-from etl.dedupe import explain as explaining
-from etl.dedupe.assign import DedupeReport, deduplicate
-from etl.dedupe.by_hand import RulingReport
-from etl.dedupe.explain import MaterialExplained, PairExplained
-from etl.dedupe.stacks import unite_stacks
 from etl.errors import ImportFileError
 from etl.judge import Read, weight
 from etl.load import BATCH, Loader
 from etl.parsing import Parser, ParserLimits
 from etl.runs import (
+    alone,
     count_unchanged,
     end_run,
     ensure_source,
-    exclusive,
     identify,
-    ping,
     records_of_same_file,
     refresh_statistics,
     source_key,
     start_run,
 )
 from etl.source import Source, get_source
-from schema.errors import StackscreenError
 
 _FILLED = ("source_record", "structure", "property_value", "interface", "stacking", "record_flag")
 
@@ -46,10 +37,6 @@ BATCH_BYTES = 64 << 20
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of records done and, where known, their total."""
-
-
-class DatabaseDownError(StackscreenError):
-    """The database does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,95 +98,8 @@ def import_file(
     total = source.check(path)
     source = source.for_file(path)
     key = source_key(source.info, label)
-    try:
-        ping(engine)
-        with exclusive(engine, f"stackscreen import {key}", f"Another import of {key} is under way."):
-            return _import(engine, source, path, label, progress, total, limits or ParserLimits())
-    except (OperationalError, psycopg.OperationalError) as error:
-        raise _database_down(error) from error
-
-
-def dedupe(engine: Engine, *, progress: Progress | None = None) -> DedupeReport:
-    """Bring materials and their members up to date with the accepted records; doing it again changes nothing.
-
-    Raises:
-        ImportBusyError: another process is deduplicating.
-        DatabaseDownError: the database does not answer.
-    """
-    with _deduplicating(engine):
-        return deduplicate(engine, progress)
-
-
-def merge(engine: Engine, uid: str, other_uid: str, *, author: str, note: str | None = None) -> RulingReport:
-    """Rule that two materials are one; every later deduplication honours it. See `etl.dedupe.by_hand.merge`.
-
-    Raises:
-        UnknownMaterialError, RulingError: see there.
-        ImportBusyError: a deduplication is under way.
-        DatabaseDownError: the database does not answer.
-    """
-    with _deduplicating(engine):
-        with engine.begin() as connection:
-            report = by_hand.merge(connection, uid, other_uid, author=author, note=note)
-        unite_stacks(engine)
-    return report
-
-
-def split(
-    engine: Engine, uid: str, source: str, external_id: str, *, author: str, note: str | None = None
-) -> RulingReport:
-    """Rule that a record is not its material; every later deduplication honours it. See `etl.dedupe.by_hand.split`.
-
-    Raises:
-        UnknownMaterialError, RulingError: see there.
-        ImportBusyError: a deduplication is under way.
-        DatabaseDownError: the database does not answer.
-    """
-    with _deduplicating(engine):
-        with engine.begin() as connection:
-            report = by_hand.split(connection, uid, source, external_id, author=author, note=note)
-        unite_stacks(engine)
-    return report
-
-
-def explain(engine: Engine, uid: str, *, limit: int = 10) -> MaterialExplained:
-    """Why a material has the members it has, and no others. See `etl.dedupe.explain.explain`.
-
-    Raises:
-        UnknownMaterialError: there never was one of that name.
-    """
-    with engine.connect() as connection:
-        return explaining.explain(connection, uid, limit=limit)
-
-
-def explain_pair(engine: Engine, uid: str, other_uid: str) -> PairExplained:
-    """Why two materials are two. See `etl.dedupe.explain.explain_pair`.
-
-    Raises:
-        UnknownMaterialError: there never was one of that name.
-    """
-    with engine.connect() as connection:
-        return explaining.explain_pair(connection, uid, other_uid)
-
-
-@contextmanager
-def _deduplicating(engine: Engine) -> Iterator[None]:
-    """Hold the lock of everything that decides which records are one material."""
-    try:
-        ping(engine)
-        with exclusive(engine, "stackscreen dedupe", "Another deduplication is under way."):
-            yield
-    except (OperationalError, psycopg.OperationalError) as error:
-        raise _database_down(error) from error
-
-
-def _database_down(error: Exception) -> DatabaseDownError:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-    return DatabaseDownError(
-        f"The database does not answer: {first}.".replace("..", "."),
-        hint="Start it with `stackscreen services start`, or check STACKSCREEN_DATABASE_URL; what was committed stays.",
-    )
+    with alone(engine, f"stackscreen import {key}", f"Another import of {key} is under way."):
+        return _import(engine, source, path, label, progress, total, limits or ParserLimits())
 
 
 def _import(

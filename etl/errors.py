@@ -19,6 +19,10 @@ class ImportBusyError(StackscreenError):
     """Another process is importing the same source, or deduplicating."""
 
 
+class DatabaseDownError(StackscreenError):
+    """The database does not answer."""
+
+
 class RecordError(ValueError):
     """One record cannot be understood; the message says why. Never leaves the reader: it becomes a quarantined row.
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, Engine, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from etl.errors import ImportBusyError
+from etl.errors import DatabaseDownError, ImportBusyError
 from etl.parsing import CRASHED, TOO_SLOW
 from etl.source import Source as Reader
 from etl.source import SourceInfo
@@ -67,6 +69,31 @@ def exclusive(engine: Engine, name: str, busy: str) -> Iterator[None]:
             # A closed connection has given the lock back already.
             if not connection.closed and not connection.invalidated:
                 connection.execute(select(func.pg_advisory_unlock(key)))
+
+
+@contextmanager
+def alone(engine: Engine, name: str, busy: str) -> Iterator[None]:
+    """As `exclusive`, on a database that may not be there.
+
+    Raises:
+        ImportBusyError: another process holds the lock.
+        DatabaseDownError: the database does not answer, now or within the block.
+    """
+    try:
+        ping(engine)
+        with exclusive(engine, name, busy):
+            yield
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise _database_down(error) from error
+
+
+def _database_down(error: Exception) -> DatabaseDownError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    return DatabaseDownError(
+        f"The database does not answer: {first}.".replace("..", "."),
+        hint="Start it with `stackscreen services start`, or check STACKSCREEN_DATABASE_URL; what was committed stays.",
+    )
 
 
 def source_key(info: SourceInfo, label: str | None) -> str:

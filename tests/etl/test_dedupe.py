@@ -23,8 +23,9 @@ from small_files import (
 )
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
 from etl.canonical import canonical_slab
+from etl.dedupe.api import dedupe
 from etl.dedupe.clusters import Cluster, cluster, order
 from etl.dedupe.decide import compare
 from etl.dedupe.layers import Layer

@@ -9,8 +9,9 @@ import pytest
 from plain_records import Plain, layer, written
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file, merge, split
+from etl.api import import_file
 from etl.dedupe import clusters, explain
+from etl.dedupe.api import dedupe, merge, split
 
 pytestmark = pytest.mark.services
 

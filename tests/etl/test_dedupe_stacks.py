@@ -21,9 +21,10 @@ from pymatgen.core import Lattice, Structure
 from small_files import bidb_keys, bilayer, c2db_file, dichalcogenide, graphene, write_ase
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
 from etl.canonical import canonical_slab
 from etl.dedupe import stacks
+from etl.dedupe.api import dedupe
 from etl.dedupe.registry import StackGeometry, compare_stacks, stack_geometry
 from etl.dedupe.stack_store import BlockKey, Stacked, touched_blocks
 from etl.dedupe.stacks import judge_block, unite_stacks

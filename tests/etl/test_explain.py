@@ -10,8 +10,9 @@ import pytest
 from plain_records import Plain, layer, written
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, explain, explain_pair, import_file, merge, split
+from etl.api import import_file
 from etl.dedupe import decide
+from etl.dedupe.api import dedupe, explain, explain_pair, merge, split
 from etl.dedupe.by_hand import UnknownMaterialError
 
 services = pytest.mark.services

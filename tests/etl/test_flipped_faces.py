@@ -8,7 +8,8 @@ import pytest
 from small_files import c2db_keys, dichalcogenide, write_ase
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 
 pytestmark = pytest.mark.services
 

@@ -22,8 +22,9 @@ from small_files import (
 )
 from sqlalchemy import Engine, text
 
-from etl.api import DatabaseDownError, dedupe, import_file
-from etl.errors import ImportBusyError, ImportFileError
+from etl.api import import_file
+from etl.dedupe.api import dedupe
+from etl.errors import DatabaseDownError, ImportBusyError, ImportFileError
 from etl.quarantine import UnknownRecordError, count_by_rule, list_set_aside, show_record
 from etl.runs import exclusive
 from etl.source import get_source

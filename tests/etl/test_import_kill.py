@@ -15,7 +15,8 @@ from imported import content, counts, scalar
 from small_files import many_layers
 from sqlalchemy import Engine
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from schema.engine import make_engine
 from schema.migrate import upgrade
 

@@ -16,7 +16,8 @@ from imported import content, counts, scalar
 from small_files import bidb_file, bidb_keys, bilayer, c2db_file, c2db_keys, dichalcogenide, graphene, write_ase
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import ImportBusyError
 from etl.judge import judge
 from etl.load import Loader

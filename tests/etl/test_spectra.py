@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from small_files import dichalcogenide, matpedia_line, structure_dict
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.records import RawFailure, Record
 from etl.source import get_source
 from etl.sources.ase_data import AseData

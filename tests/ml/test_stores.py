@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.starter import paths
 from ml import embedding_store, feature_store, features, registry
 from ml.artefact import ArtefactError

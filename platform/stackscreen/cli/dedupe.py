@@ -13,7 +13,7 @@ from stackscreen.cli.engine import open_engine
 from stackscreen.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from etl.api import DedupeReport, MaterialExplained, PairExplained, RulingReport
+    from etl.dedupe.api import DedupeReport, MaterialExplained, PairExplained, RulingReport
 
 app = typer.Typer(
     help="Find the records that describe the same material; explain and correct what was found.",
@@ -34,9 +34,9 @@ def run_dedupe(settings: Settings) -> DedupeReport:
     """Deduplicate with a progress bar.
 
     Raises:
-        StackscreenError: see `etl.api.dedupe`.
+        StackscreenError: see `etl.dedupe.api.dedupe`.
     """
-    from etl.api import dedupe as deduplicate
+    from etl.dedupe.api import dedupe as deduplicate
 
     engine = open_engine(settings)
     try:
@@ -79,8 +79,8 @@ def explain(
     as_json: _Json = False,
 ) -> None:
     """Why a material has the members it has, and why its near misses are others; or why two materials are two."""
-    from etl.api import explain as explain_one
-    from etl.api import explain_pair
+    from etl.dedupe.api import explain as explain_one
+    from etl.dedupe.api import explain_pair
 
     engine = open_engine(get_settings())
     try:
@@ -148,7 +148,7 @@ def merge(
     as_json: _Json = False,
 ) -> None:
     """Rule that two materials are one. The better source's keeps its name; every later deduplication honours it."""
-    from etl.api import merge as merge_materials
+    from etl.dedupe.api import merge as merge_materials
 
     engine = open_engine(get_settings())
     try:
@@ -167,7 +167,7 @@ def split(
     as_json: _Json = False,
 ) -> None:
     """Rule that a record is not this material: it gets one of its own. What came by a merge leaves as it came."""
-    from etl.api import split as split_material
+    from etl.dedupe.api import split as split_material
 
     source, colon, external_id = record.partition(":")
     if not (source and colon and external_id):

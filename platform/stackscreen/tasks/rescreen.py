@@ -6,7 +6,7 @@ import logging
 
 from sqlalchemy import Engine, select
 
-from etl.api import dedupe
+from etl.dedupe.api import dedupe
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app

@@ -13,7 +13,8 @@ from small_files import c2db_file
 from small_hetml import AREA, STEP, hetml_folder, layer, stack, write_candidates, write_layers, write_stacks
 from sqlalchemy import Engine
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import ImportFileError, UnknownKeysError
 from etl.records import RawFailure, Record
 from etl.source import get_source

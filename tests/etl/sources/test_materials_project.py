@@ -13,7 +13,8 @@ from small_files import structure_dict
 from small_json import document
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import ImportFileError
 from etl.source import get_source
 from schema import quantities as q

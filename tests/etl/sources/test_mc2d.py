@@ -11,7 +11,8 @@ from reading import items, records, survives, value
 from small_mc2d import EXTRACTED, RELAXED, campi, mounet, parent, write
 from sqlalchemy import Engine
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import ImportFileError, UnknownKeysError
 from etl.records import RawFailure, Record
 from etl.source import get_source

@@ -14,7 +14,8 @@ from reading import NONSENSE, items, records, survives, value
 from small_files import bilayer, c2db_file, dichalcogenide, graphene
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import ImportFileError, RecordError
 from etl.records import RawFailure, Record
 from etl.source import Raw, get_source

@@ -12,7 +12,8 @@ from small_json import jarvis_atoms
 from small_tables import MOS2, NBS2, V2DB_HEADER
 from sqlalchemy import Engine, text
 
-from etl.api import dedupe, import_file
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from etl.errors import UnknownKeysError
 from etl.records import RawFailure
 from etl.source import get_source
