@@ -151,22 +151,31 @@ def merge(connection: Connection, uid: str, other_uid: str, *, author: str, note
     bench = _Bench(connection, one.formula)
     kept, taken = sorted((bench.union(one), bench.union(other)), key=lambda union: rank(union.leader))
     pairs = bench.overruled(kept, taken)
-    first = _tie_again(bench.rulings, pairs) or (
-        kept.leader.representative.key[1:],
-        taken.leader.representative.key[1:],
-    )
+    first = _tie_again(bench.rulings, pairs, kept, taken)
     pairs = [first, *(pair for pair in pairs if pair != first)]
     numbers = bench.rule(pairs, Ruling.SAME, author, note)
-    if len(taken.clusters) == 1:
-        for strong in kept.clusters:
-            bench.absorb(strong, taken.leader)
+    # Several members that join one cluster of several could not be split off again by naming one of them.
+    if len(taken.clusters) == 1 and (len(kept.clusters) == 1 or len(taken.members) == 1):
+        near = next(c for c in kept.clusters if first[0] in c.keys)
+        bench.absorb(near, taken.leader)
     return bench.close(Ruling.SAME, numbers, author, note)
 
 
-def _tie_again(rulings: Rulings, pairs: Sequence[tuple[Key, Key]]) -> tuple[Key, Key] | None:
-    """Of the pairs that were split, the one that had held all together; None if none was ever ruled the same."""
-    replaced = [(before.id, pair) for pair in pairs if (before := rulings.replaced(*pair)) is not None]
-    return min(replaced)[1] if replaced else None
+def _tie_again(rulings: Rulings, pairs: Sequence[tuple[Key, Key]], kept: Union, taken: Union) -> tuple[Key, Key]:
+    """The two records to tie: those that had held both together before a split, else the two representatives.
+
+    Args:
+        pairs: records of either side that stand ruled different.
+    """
+    replaced = {pair: before.id for pair in pairs if (before := rulings.replaced(*pair)) is not None}
+    yours = taken.leader
+    for mine in kept.clusters if len(taken.clusters) == 1 else []:
+        by_structure = any((a, b) not in replaced for a, b in pairs if a in mine.keys)
+        if by_structure and compare(mine.representative, yours.representative).same:
+            return mine.representative.key[1:], yours.representative.key[1:]
+    if replaced:
+        return min(replaced, key=lambda pair: replaced[pair])
+    return kept.leader.representative.key[1:], taken.leader.representative.key[1:]
 
 
 def split(
@@ -305,9 +314,6 @@ class _Bench:
 
     def close(self, ruling: Ruling, numbers: list[int], author: str, note: str | None) -> RulingReport:
         """Write what the ruling made of the materials, and all that follows them."""
-        for clusters, _ in self._blocks.values():
-            while any(self._simplify(union) for union in unite(clusters, self.rulings)):
-                pass
         self._save()
         after = self._state()
         touched = [uid for uid in after if after[uid] != self._before.get(uid)]
@@ -321,28 +327,19 @@ class _Bench:
         ]
         return RulingReport(ruling, numbers, author, note, materials)
 
-    def absorb(self, strong: Cluster, weak: Cluster) -> bool:
-        """Join members to a better cluster that only an earlier ruling kept them out of; whether all joined it."""
+    def absorb(self, strong: Cluster, weak: Cluster) -> None:
+        """Join a cluster to a better one if only an earlier ruling kept its members out of it."""
         if rank(weak)[1:] < rank(strong)[1:] or not compare(strong.representative, weak.representative).same:
-            return False
+            return
         block = next(clusters for clusters, _ in self._blocks.values() if strong in clusters)
         ties = Ties(self.rulings.among(set().union(*(c.keys for c in block))))
-        for member in list(weak.members):
-            verdict = compare(strong.representative, member.layer)
-            if verdict.same and not ties.apart(member.key, strong.keys):
-                weak.members.remove(member)
-                strong.join(member.layer, verdict).material_id = member.material_id
-        weak.elect()
+        verdicts = [compare(strong.representative, member.layer) for member in weak.members]
+        if not all(v.same for v in verdicts) or any(ties.apart(m.key, strong.keys) for m in weak.members):
+            return
+        for member, verdict in zip(weak.members, verdicts, strict=True):
+            strong.join(member.layer, verdict).material_id = member.material_id
+        weak.members = []
         strong.elect()
-        return not weak.members
-
-    def _simplify(self, union: Union) -> bool:
-        """Join a cluster at the end of a tie to its neighbour, if their structures would; whether one was."""
-        for tie in union.ties:
-            for end, near in ((tie.one, tie.other), (tie.other, tie.one)):
-                if sum(end in (t.one, t.other) for t in union.ties) == 1 and self.absorb(near, end):
-                    return True
-        return False
 
     def _save(self) -> None:
         save(self.connection, [clusters for clusters, _ in self._blocks.values()], self.rulings)
