@@ -244,9 +244,8 @@ def _near(
         compared = comparison(own, layer)
         if identity not in found or compared.nearness < found[identity][1].nearness:
             found[identity] = (layer, compared)
-    uids = dict(
-        connection.execute(select(Material.id, Material.uid).where(Material.id.in_(list(found)))).tuples().all()
-    )
+    statement = select(Material.id, Material.uid).where(Material.id.in_(list(found)))
+    uids: dict[int, str] = {row.id: row.uid for row in connection.execute(statement)}
     near = []
     for identity, (layer, compared) in found.items():
         between = [each for key in keys if (each := rulings.between(key, layer.key[1:])) is not None]

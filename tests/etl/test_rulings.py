@@ -407,7 +407,7 @@ choices = st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.integers(0, 2
 def test_any_rulings_taken_back_in_reverse_leave_the_materials_as_they_were(engine: Engine, tmp_path: Path) -> None:
     bring_all(engine, tmp_path, without=CHAINED)
     before = rows(engine, LIVE)
-    assert len(before) > 4
+    assert len(before) == 4
 
     @settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(choices=choices)
