@@ -193,10 +193,9 @@ def _page(
             [key, int(peer[f"{key} records"]), f"{peer[f'{key} seconds']:.1f}", f"{ours[key]:.1f}"]
             for key in ("c2db", "bidb", "2dmatpedia")
         ]
-        lines.append(
-            ["duplicates", int(peer["layers"]), f"{peer['grouping seconds']:.1f} ({int(peer['groups']):,} groups)",
-             f"{dedupe:.1f} (all sources, interfaces too)"]
-        )  # fmt: skip
+        groups, failed = int(peer["groups"]), int(peer["failed formulas"])
+        peers = f"{peer['grouping seconds']:.1f} ({groups:,} groups, gave up on {failed} formulas)"
+        lines.append(["duplicates", int(peer["layers"]), peers, f"{dedupe:.1f} (all sources, interfaces too)"])
         parts += [
             "### Beside a row-wise script",
             _table(["", "records", "ASE + pymatgen, s", "stackscreen, s"], lines),
