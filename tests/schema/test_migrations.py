@@ -99,3 +99,37 @@ def test_an_analyst_reads_the_views_and_can_write_nothing(engine: Engine) -> Non
             connection.execute(text(f"SET ROLE {ANALYST_ROLE}"))
             with pytest.raises(ProgrammingError, match="permission denied"):
                 connection.execute(text(forbidden))
+
+
+def test_a_database_of_the_first_release_keeps_its_records_and_gains_their_names(empty_database_url: str) -> None:
+    engine = make_engine(empty_database_url)
+    upgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO source (key, database, release, method, licence, citation) VALUES "
+                "('c2db', 'C2DB', '2021', 'PBE', 'CC', 'x'), ('starter-bidb', 'BiDB', 'starter', 'PBE', 'CC', 'x')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO import_run (source_id, file_name, file_sha256, file_bytes, reader_version) "
+                "SELECT id, 'f', sha256('f'), 1, '1' FROM source WHERE key = 'c2db'"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO source_record (source_id, external_id, payload, payload_hash, state, import_run_id) "
+                "SELECT source_id, '1MoS2-1', CAST(:payload AS jsonb), sha256('p'), 'accepted', id FROM import_run"
+            ),
+            {"payload": '{"key_value_pairs": {"olduid": "MoS2-b3b4685fb6e1"}}'},
+        )
+    upgrade(engine)
+    with engine.connect() as connection:
+        readers = connection.execute(text("SELECT key, reader, names_from FROM source ORDER BY key")).all()
+        assert [tuple(row) for row in readers] == [("c2db", "c2db", None), ("starter-bidb", "bidb", "c2db")]
+        assert connection.execute(text("SELECT name FROM record_name")).scalars().all() == ["MoS2-b3b4685fb6e1"]
+    downgrade(engine, "0001")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM source_record")).scalar() == 1
+    engine.dispose()
