@@ -1,4 +1,4 @@
-"""The addresses behind the pages: JSON, CSV, CIF and POSCAR of what they show."""
+"""The addresses behind the pages: JSON, CSV, CIF, POSCAR and extended XYZ of what they show."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from stackscreen.query.detail import Pair, UnknownPairError, pair
 from stackscreen.query.export import pair_csv, rows_csv
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
 from stackscreen.query.stacks import stack_of
+from stackscreen.structure_files import FileFormat, write
 from stackscreen.structures import Stack
 
 _STATUS: dict[type[StackscreenError], int] = {
@@ -95,11 +96,17 @@ def blueprint(engine: Engine, page_size: int) -> Blueprint:
 
     @route("/pair/<bottom>/<top>.cif")
     def pair_cif(bottom: str, top: str) -> Any:
-        return _file(stacked(bottom, top).cif(), "chemical/x-cif", f"{bottom}_{top}.cif")
+        return _file(write(stacked(bottom, top), FileFormat.CIF), "chemical/x-cif", f"{bottom}_{top}.cif")
 
     @route("/pair/<bottom>/<top>.poscar")
     def pair_poscar(bottom: str, top: str) -> Any:
-        return _file(stacked(bottom, top).poscar(), "text/plain; charset=utf-8", f"{bottom}_{top}.poscar")
+        text = write(stacked(bottom, top), FileFormat.POSCAR)
+        return _file(text, "text/plain; charset=utf-8", f"{bottom}_{top}.poscar")
+
+    @route("/pair/<bottom>/<top>.extxyz")
+    def pair_extxyz(bottom: str, top: str) -> Any:
+        text = write(stacked(bottom, top), FileFormat.EXTXYZ)
+        return _file(text, "text/plain; charset=utf-8", f"{bottom}_{top}.extxyz")
 
     return api
 

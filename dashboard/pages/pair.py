@@ -17,6 +17,7 @@ from stackscreen.query.candidates import published_run
 from stackscreen.query.detail import KnownInterface, Pair, Side, pair
 from stackscreen.query.reading import reading
 from stackscreen.query.stacks import stack_of
+from stackscreen.structure_files import misfit_words
 from stackscreen.structures import Stack
 
 _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
@@ -63,7 +64,13 @@ def _title(found: Pair) -> html.Div:
     alignment = found.row["alignment"] or "unknown"
     downloads = [
         html.A(name, href=f"{path}.{ending}", id=f"download-{ending}", className="button", download="")
-        for name, ending in (("CIF", "cif"), ("POSCAR", "poscar"), ("CSV", "csv"), ("JSON", "json"))
+        for name, ending in (
+            ("CIF", "cif"),
+            ("POSCAR", "poscar"),
+            ("extXYZ", "extxyz"),
+            ("CSV", "csv"),
+            ("JSON", "json"),
+        )
     ]
     return html.Div(
         [
@@ -93,8 +100,9 @@ def _structure(stack: Stack | StackscreenError) -> html.Section:
     if isinstance(stack, StackscreenError):
         return html.Section([html.H2("Stacked supercell"), error_notice(stack)], className="card")
     lattice = stack.structure.lattice
-    large, small = (100 * strain for strain in stack.solution.strains)
-    turned = " The upper layer is turned over." if stack.solution.flip else ""
+    cell = stack.cell
+    large, small = (100 * strain for strain in cell.strains)
+    turned = " The upper layer is turned over." if cell.flips[1] else ""
     return html.Section(
         [
             html.H2("Stacked supercell"),
@@ -103,9 +111,9 @@ def _structure(stack: Stack | StackscreenError) -> html.Section:
                 [
                     html.B("Generated, not relaxed. "),
                     f"{len(stack.structure)} atoms, a = {lattice.a:.2f} Å, b = {lattice.b:.2f} Å, "
-                    f"γ = {lattice.gamma:.1f}°; twist {stack.solution.twist:.2f}°; principal misfit {large:+.2f} and "
-                    f"{small:+.2f} %, {stack.sharing.value}; interlayer distance {stack.distance:.2f} Å "
-                    f"({stack.distance_origin}). Registry not optimised.{turned}",
+                    f"γ = {lattice.gamma:.1f}°; twist {cell.twist:.2f}°; principal misfit {large:+.2f} and "
+                    f"{small:+.2f} %, {misfit_words(stack)}; interlayer distance {stack.gap.distance:.2f} Å "
+                    f"({stack.gap.origin}). Registry not optimised.{turned}",
                 ],
                 className="picture-note",
             ),

@@ -233,7 +233,7 @@ def test_the_stack_of_every_candidate_has_its_atoms_and_its_misfit(connection: C
     for row in _rows(connection, run, ""):
         stack = stack_of(connection, run, row)
         assert len(stack.structure) == row["n_atoms"]
-        assert stack.solution.max_strain == pytest.approx(row["strain"], abs=1e-5)
+        assert stack.cell.max_strain == pytest.approx(row["strain"], abs=1e-5)
 
 
 def test_the_exported_list_is_the_list(screened_engine: Engine, connection: Connection, run: Run) -> None:  # noqa: F811

@@ -98,7 +98,7 @@ def _reduced(basis: NDArray[np.float64], index: int) -> tuple[NDArray[np.int64],
     return np.array(matrices), np.array(cells)
 
 
-def _strains(deformations: NDArray[np.float64]) -> NDArray[np.float64]:
+def principal_strains_of(deformations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Principal Hencky strains of maps, larger first: shape (..., 2) of (..., 2, 2).
 
     From the invariants of C = FᵀF: ln of the square roots of its eigenvalues.
@@ -109,7 +109,7 @@ def _strains(deformations: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * np.log(np.stack([half + spread, half - spread], axis=-1))
 
 
-def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolution:
+def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int, *, upright: bool = False) -> PairSolution:
     """The least strained coincidence of n cells of `bottom` with m cells of `top`.
 
     Among equally strained ones, one that needs no flip is preferred, then the one of least twist.
@@ -117,6 +117,7 @@ def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolutio
     Args:
         bottom, top: in-plane lattice vectors, Å, shape (2, 2), rows; any basis, any orientation.
         n, m: supercell indices.
+        upright: look only at coincidences that need no flip, for a layer whose lower face is decided already.
 
     Raises:
         NoCoincidenceError: an index is not positive.
@@ -132,17 +133,19 @@ def solve_pair(bottom: ArrayLike, top: ArrayLike, n: int, m: int) -> PairSolutio
     # Every lower cell with every upper one, in its reduced basis and in its three mirror images: (K1, 4, K2, 2, 2).
     images = _CHANGES[:, None] @ cells_2[None]
     maps = np.swapaxes(np.linalg.solve(cells_1[:, None, None], images[None]), -1, -2)
-    largest = np.abs(_strains(maps)).max(axis=-1).round(9)
+    largest = np.abs(principal_strains_of(maps)).max(axis=-1).round(9)
     # Real vectors, so the sign of det F tells whether the upper lattice is mirrored, whatever the bases' hands.
     mirrors = np.linalg.det(maps) < 0
+    if upright:
+        largest[mirrors] = np.inf
     least = np.flatnonzero(largest == largest.min())
-    upright = least[~mirrors.ravel()[least]]
-    tied = [np.unravel_index(k, largest.shape) for k in (upright if upright.size else least)]
+    unflipped = least[~mirrors.ravel()[least]]
+    tied = [np.unravel_index(k, largest.shape) for k in (unflipped if unflipped.size else least)]
     twists = [_twist(maps[where]) for where in tied]
     first = int(np.argmin(np.abs(np.round(twists, 6))))
     one, image, other = tied[first]
     deformation = maps[one, image, other].astype(np.float64)
-    larger, smaller = _strains(deformation)
+    larger, smaller = principal_strains_of(deformation)
     return PairSolution(
         matrices_1[one],
         _CHANGES[image] @ matrices_2[other],
