@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at screening runs, and drop what superseded ones left.",
-    epilog="Examples: `stackscreen run list`, `stackscreen run gc`.",
+    help="Look at screening runs, scan all pairs of the published one, and drop what superseded ones left.",
+    epilog='Examples: `stackscreen run list`, `stackscreen run scan "alignment.in=II&strain.max=0.005"`.',
 )
 
 
@@ -115,13 +116,89 @@ def list_runs() -> None:
 
 
 @app.command()
+def scan(
+    filter_: Annotated[
+        str, typer.Argument(metavar="FILTER", help="what follows the ? in the dashboard's address; none for all pairs")
+    ] = "",
+    top: Annotated[int, typer.Option(min=0, max=10_000, help="how many of the best pairs are shown")] = 50,
+    order: Annotated[
+        str, typer.Option(help="by what they are the best: -score, strain, -gap_anderson, ...")
+    ] = "-score",
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Count every pair that a filter selects, candidate or not, and show the best.
+
+    Of the published run, among the pairs with a coincidence lattice. `score` is the geometric score, which every pair
+    has. What only candidates have (predictions) cannot be asked for. The first scan copies the run's pairs to
+    the data folder; later ones take a fraction of a second.
+
+    Example: stackscreen run scan "alignment.in=II&gap_anderson.min=1.1&n_atoms.max=40" --top 20
+    """
+    from stackscreen.query.candidates import Order, published_run
+    from stackscreen.query.criteria import Criteria
+    from stackscreen.query.reading import reading
+    from stackscreen.scan.cache import sweep
+    from stackscreen.scan.scanner import Scanner, cache_folder
+
+    criteria, best = Criteria.from_query(filter_), Order.parse(order)
+    settings = get_settings()
+    engine = open_engine(settings)
+    try:
+        with reading(engine) as connection:
+            run = published_run(connection)
+            sweep(connection, cache_folder(settings))
+            found = Scanner.open(connection, run, settings).scan(criteria, best, best=top)
+    finally:
+        engine.dispose()
+    if as_json:
+        answer = {
+            "run": run.id, "filter": criteria.to_json(), "order": str(best), "pairs": found.pairs, "count": found.count,
+            "seconds": round(found.seconds, 4), "rows": found.rows,
+        }  # fmt: skip
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    step(f"run {run.id}: {found.count:,} of {found.pairs:,} pairs in {1000 * found.seconds:.0f} ms")
+    _print_rows(found.rows)
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """Scanned pairs as a table; --json has every column."""
+    from rich.console import Console
+    from rich.table import Table
+
+    # Short headers: a terminal of 80 columns shows them all.
+    columns = {"n": "n", "m": "m", "strain": "strain %", "n_atoms": "atoms", "alignment": "type",
+               "gap_anderson": "gap eV", "score": "score"}  # fmt: skip
+    table = Table()
+    for name in ("bottom", "top"):
+        table.add_column(name, no_wrap=True)
+    for name in columns.values():
+        table.add_column(name, justify="right")
+    for row in rows:
+        values = [_shown(row[name], per_cent=name == "strain") for name in columns]
+        table.add_row(row["bottom_uid"], row["top_uid"], *values)
+    Console().print(table)
+
+
+def _shown(value: Any, *, per_cent: bool) -> str:
+    if isinstance(value, float):
+        return f"{100 * value if per_cent else value:.4g}"
+    return "" if value is None else str(value)
+
+
+@app.command()
 def gc(
     keep: Annotated[int, typer.Option(min=0, help="superseded runs whose pairs are kept")] = 1,
 ) -> None:
     """Drop the pairs of superseded and failed runs; the runs and their ledgers stay on record."""
+    from stackscreen.scan.cache import sweep
     from stackscreen.screening.runs import collect_garbage
+    from stackscreen.services.layout import layout_of
 
-    engine = open_engine(get_settings())
+    settings = get_settings()
+    engine = open_engine(settings)
     emptied = collect_garbage(engine, keep)
+    with engine.connect() as connection:
+        sweep(connection, layout_of(settings).cache)
     engine.dispose()
     step(f"{emptied} runs emptied")

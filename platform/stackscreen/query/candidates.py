@@ -41,8 +41,6 @@ COLUMNS: Mapping[str, Any] = {
     **_SIDES,
     **{key: field.expression for key, field in FIELDS.items() if field.expression is not None},
     **_INTERVALS,
-    "n": Candidate.n,
-    "m": Candidate.m,
 }
 """Every column of a candidate's row, by name."""
 

@@ -34,7 +34,7 @@ def _both(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(Candidate.bottom.in_(members), Candidate.top.in_(members))
 
 
-def _spellings(name: str) -> set[str]:
+def spellings(name: str) -> set[str]:
     """The name as written, and, if it is a formula, as the database orders its elements: MoTe2 is Te2Mo there."""
     from pymatgen.core import Composition
 
@@ -46,7 +46,7 @@ def _spellings(name: str) -> set[str]:
 
 def _is_layer(names: tuple[str, ...]) -> ColumnElement[bool]:
     """A member by uid, by formula, or, for a surface, by formula and plane: Au(111)."""
-    lowered = sorted({spelling.lower() for name in names for spelling in _spellings(name)})
+    lowered = sorted({spelling.lower() for name in names for spelling in spellings(name)})
     return or_(
         func.lower(ScreeningMember.uid).in_(lowered),
         func.lower(ScreeningMember.formula).in_(lowered),
@@ -81,7 +81,7 @@ def _no_elements(run_id: int, value: Any) -> ColumnElement[bool]:
 
 def _has_text(run_id: int, value: Any) -> ColumnElement[bool]:
     words = [
-        or_(*(_SEARCHED.icontains(spelling, autoescape=True) for spelling in sorted(_spellings(word))))
+        or_(*(_SEARCHED.icontains(spelling, autoescape=True) for spelling in sorted(spellings(word))))
         for word in value.split()
     ]
     return and_(*(_either(run_id, word) for word in words))

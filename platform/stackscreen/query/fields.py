@@ -64,7 +64,7 @@ class Field:
 
 
 _UNITS = {quantity.unit for quantity in QUANTITIES.values()} | {"Å²"}
-_COUNTS = {"n_atoms"}
+_COUNTS = {"n_atoms", "n", "m"}
 
 
 def _unit(column: InstrumentedAttribute[Any]) -> str:
@@ -116,6 +116,8 @@ FIELDS: Mapping[str, Field] = {
         _number(Candidate.strain_von_mises, "Von Mises strain", per_cent=True),
         _number(Candidate.area, "Area"),
         _number(Candidate.n_atoms, "Atoms"),
+        _number(Candidate.n, "Cells below"),
+        _number(Candidate.m, "Cells above"),
         _number(Candidate.hull_energy, "Energy above hull"),
         _number(Candidate.domain_distance, "Domain distance"),
     )

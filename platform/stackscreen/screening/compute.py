@@ -25,7 +25,7 @@ STRAIN_UNIT: Final = 1e-6
 PREDICTED: Final = {"binding_energy": "binding_energy", "interlayer_distance": "distance", "gap": "gap"}
 """Targets of the models and the columns of `candidate` that hold them."""
 
-_ALIGNMENTS: Final = {
+ALIGNMENTS: Final = {
     Alignment.STRADDLING: AlignmentType.STRADDLING,
     Alignment.STAGGERED: AlignmentType.STAGGERED,
     Alignment.BROKEN: AlignmentType.BROKEN,
@@ -105,7 +105,7 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
         block: rows and columns, by member number.
     """
     members, rule = context.members, context.rule
-    hull = members.columns["hull_energy"]
+    hull = hull_energies(members)
     tiles: list[Tile] = []
     chosen: list[NDArray[np.float64]] = []
     n_matched = 0
@@ -129,8 +129,7 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
         n_matched += int(matched.sum())
         for packed_column in (tile.n, tile.m, tile.strain, tile.score):
             hasher.update(packed_column)
-        # A surface has no hull energy, and needs none: only the layers' stability counts.
-        row_hull = 0.0 if row >= members.n_monolayers else hull[row]
+        row_hull = hull[row]
         worst = np.maximum(row_hull, hull[columns])  # NaN if either is unknown
         with np.errstate(invalid="ignore"):
             too_unstable = (row_hull > rule.max_hull_energy) | (hull[columns] > rule.max_hull_energy)
@@ -158,31 +157,40 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
 def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tuple[str, NDArray[Any]] | TextColumn]:
     """The columns of the candidates: geometry, band alignment on facing faces, predictions, score."""
     members = context.members
+    columns = derived_columns(members, table)
     bottom, top = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-    n, m, strain, n_atoms, geometric, hull = (
-        table[:, 2],
-        table[:, 3],
-        table[:, 4],
-        table[:, 5],
-        table[:, 6],
-        table[:, 7],
-    )
+    strain, geometric, hull = table[:, 4], table[:, 6], table[:, 7]
+    predictions = _predict(context, bottom, top, strain, bottom < members.n_monolayers)
+    for name, values in predictions.items():
+        columns[name] = ("float4", values)
+    columns["score"] = ("float4", candidate_score(geometric, hull, predictions["binding_energy"]))
+    return columns
+
+
+def derived_columns(
+    members: MemberTable, table: NDArray[np.float64]
+) -> dict[str, tuple[str, NDArray[Any]] | TextColumn]:
+    """The columns of pairs that follow from their match and their members alone: geometry and band alignment.
+
+    Args:
+        members: the run's members.
+        table: one row a pair: bottom, top, n, m, strain, atoms, geometric score, larger hull energy.
+    """
+    bottom, top = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+    n, m, strain, n_atoms, hull = table[:, 2], table[:, 3], table[:, 4], table[:, 5], table[:, 7]
     on_bulk = bottom >= members.n_monolayers
     area_bottom, area_top = np.exp(members.ln_area[bottom]) * n, np.exp(members.ln_area[top]) * m
     first, second = principal_strains(members.ln_area[bottom], members.ln_area[top], n, m, strain)
-    facing = {
-        name: (members.columns[f"{name}_top"][bottom], members.columns[f"{name}_bottom"][top])
-        for name in ("vbm", "cbm", "work_function")
-    }
-    edges = [_edges(members, side, facing, k) for k, side in enumerate((bottom, top))]
+    below, above = facing_edges(members, "top"), facing_edges(members, "bottom")
     with np.errstate(invalid="ignore"):
-        aligned = anderson(*edges[0], *edges[1])
+        aligned = anderson(*(edge[bottom] for edge in below), *(edge[top] for edge in above))
     kind_words = [kind.value for kind in _KINDS]
-    alignment_words = [word.value for word in _ALIGNMENTS.values()]
+    alignment_words = [word.value for word in ALIGNMENTS.values()]
     alignment_codes = np.full(len(table), -1)
-    for code, known in enumerate(_ALIGNMENTS):
+    for code, known in enumerate(ALIGNMENTS):
         alignment_codes[aligned.kind == known] = code
-    columns: dict[str, tuple[str, NDArray[Any]] | TextColumn] = {
+    work_functions = members.columns["work_function_top"][bottom], members.columns["work_function_bottom"][top]
+    return {
         "bottom": ("int4", bottom),
         "top": ("int4", top),
         "kind": TextColumn(np.where(on_bulk, 2, np.where(bottom == top, 0, 1)), kind_words),
@@ -197,14 +205,9 @@ def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tupl
         "gap_anderson": ("float4", aligned.gap),
         "valence_offset": ("float4", _finite(aligned.vbo)),
         "conduction_offset": ("float4", _finite(aligned.cbo)),
-        "work_function_difference": ("float4", facing["work_function"][1] - facing["work_function"][0]),
+        "work_function_difference": ("float4", work_functions[1] - work_functions[0]),
         "hull_energy": ("float4", hull),
     }
-    predictions = _predict(context, bottom, top, strain, ~on_bulk)
-    for name, values in predictions.items():
-        columns[name] = ("float4", values)
-    columns["score"] = ("float4", candidate_score(geometric, hull, predictions["binding_energy"]))
-    return columns
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -212,18 +215,26 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _edges(
-    members: MemberTable,
-    side: NDArray[np.int64],
-    facing: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-    which: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Valence and conduction edge of one side's facing face; a metal has both at its Fermi level."""
-    metal = members.columns["gap"][side] == 0
-    fermi = -facing["work_function"][which]
-    # A metal whose work function nobody gives is still a metal: any equal pair of edges says so.
+def facing_edges(members: MemberTable, face: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Valence and conduction edge of every member's top or bottom face, eV against that face's vacuum, shape (N,).
+
+    A metal has both at its Fermi level; one whose work function nobody gives is still a metal: any equal pair of edges
+    says so, and -inf is told from every known one.
+    """
+    metal = members.columns["gap"] == 0
+    fermi = -members.columns[f"work_function_{face}"]
     fermi = np.where(np.isnan(fermi), -np.inf, fermi)
-    return np.where(metal, fermi, facing["vbm"][which]), np.where(metal, fermi, facing["cbm"][which])
+    valence, conduction = (np.where(metal, fermi, members.columns[f"{key}_{face}"]) for key in ("vbm", "cbm"))
+    return valence, conduction
+
+
+def hull_energies(members: MemberTable) -> NDArray[np.float64]:
+    """Energy above the hull that counts for a pair, eV/atom, shape (N,); NaN where unknown.
+
+    A surface has no hull energy, and needs none: only the layers' stability counts.
+    """
+    layers = np.arange(len(members)) < members.n_monolayers
+    return np.where(layers, members.columns["hull_energy"], 0.0)
 
 
 def _predict(

@@ -5,6 +5,7 @@
 <data_dir>/logs               one file a process
 <data_dir>/state              beat's last runs
 <data_dir>/run                generated configurations
+<data_dir>/cache              copies of the published run's pairs: see stackscreen.scan.cache
 <runtime>/                    the unix sockets: <data_dir>/run, or a short folder in /tmp
 """
 
@@ -77,6 +78,11 @@ class Layout:
     def state(self) -> Path:
         """What beat remembers."""
         return self.data_dir / "state"
+
+    @property
+    def cache(self) -> Path:
+        """Copies of what the database holds, for quick reading; may be removed at any time."""
+        return self.data_dir / "cache"
 
     @property
     def sockets_elsewhere(self) -> bool:

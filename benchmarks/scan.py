@@ -1,0 +1,151 @@
+"""Twenty filters over all pairs of a C2DB-sized run: exact count and the best fifty.
+
+    python -m benchmarks scan
+
+The pairs are random numbers, written as the files of a cache: their number, types and places are those of a real
+run of 17,932 layers and 181 faces, their contents are not, so the counts mean nothing. Half of the pairs match. Uniform
+numbers leave more pairs after each condition than real ones, which a scan must look at longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.hardware import describe
+from stackscreen.query.candidates import Order
+from stackscreen.query.criteria import Criteria
+from stackscreen.scan.cache import COLUMNS
+from stackscreen.scan.kernel import Tiles
+from stackscreen.scan.layout import PairLayout
+from stackscreen.scan.members import Directory
+from stackscreen.scan.scanner import Scanner
+from stackscreen.screening.compute import NO_MATCH
+from stackscreen.screening.members import MemberTable
+
+FILTERS = (
+    ("", "-score"),
+    ("strain.max=0.005", "-score"),
+    ("strain.max=0.01&n_atoms.max=60", "-score"),
+    ("n_atoms.max=20", "strain"),
+    ("area.max=100", "-score"),
+    ("n.max=2&m.max=2", "-score"),
+    ("score.min=0.8", "-score"),
+    ("alignment.in=II", "-score"),
+    ("alignment.in=II&gap_anderson.min=1.1&gap_anderson.max=1.5", "-score"),
+    ("alignment.in=I,III&strain.max=0.01", "-gap_anderson"),
+    ("gap_anderson.min=2", "gap_anderson"),
+    ("valence_offset.min=0.3&conduction_offset.min=0.3", "-score"),
+    ("work_function_difference.min=1", "-work_function_difference"),
+    ("kind.in=2d-on-bulk&strain.max=0.01", "-score"),
+    ("kind.in=homobilayer", "-score"),
+    ("elements.all=Mo,S", "-score"),
+    ("elements.none=Pb,Cd,Hg,Tl,As&hull_energy.max=0.05", "-score"),
+    ("layers.either=MoS2", "-score"),
+    ("text.has=mo s2&strain.max=0.01", "strain"),
+    (
+        "alignment.in=II&gap_anderson.min=1&strain.max=0.015&n_atoms.max=80&area.max=200"
+        "&hull_energy.max=0.1&elements.none=Pb,Cd",
+        "-score",
+    ),
+)
+_SYMBOLS = (
+    "H", "B", "C", "N", "O", "F", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu",
+    "Zn", "As", "Se", "Br", "Mo", "Cd", "Te", "I", "W", "Pb", "Hg", "Tl", "Bi", "Hf", "Zr",
+)  # fmt: skip
+
+
+def members(n_monolayers: int, n_surfaces: int, generator: np.random.Generator) -> Directory:
+    """Members with the numbers that layers have: a third metals, every eighth value unknown."""
+    size = n_monolayers + n_surfaces
+    layers = np.arange(size) < n_monolayers
+
+    def known(values: np.ndarray) -> np.ndarray:
+        return np.where(generator.random(size) < 1 / 8, np.nan, values)
+
+    gap = np.where(layers & (generator.random(size) < 2 / 3), generator.uniform(0.1, 5, size), 0.0)
+    valence, tilt = generator.uniform(-8, -4, size), np.where(generator.random(size) < 0.2, 0.5, 0.0)
+    columns = {"gap": gap, "hull_energy": known(np.abs(generator.normal(0, 0.15, size)))}
+    for face, shift in (("bottom", 0.0), ("top", 1.0)):
+        columns[f"vbm_{face}"] = known(valence + shift * tilt)
+        columns[f"cbm_{face}"] = columns[f"vbm_{face}"] + gap
+        columns[f"work_function_{face}"] = -(valence + shift * tilt + gap / 2)
+    table = MemberTable(
+        n_monolayers,
+        np.arange(size),
+        generator.integers(2, 13, size),
+        np.log(generator.uniform(5, 120, size)),
+        np.full(size, 0.5 + 0.87j),
+        columns,
+    )
+    described = [("MoS2-00000000", "MoS2", ["Mo", "S"])]
+    for k in range(1, size):
+        symbols = sorted(
+            generator.choice(_SYMBOLS, 1 if k >= n_monolayers else generator.integers(1, 4), replace=False)
+        )
+        formula = "".join(f"{symbol}{generator.integers(2, 4)}" for symbol in symbols)
+        described.append(
+            (f"{formula}-{k:08x}{'(111)' if k >= n_monolayers else ''}", formula, [str(s) for s in symbols])
+        )
+    return Directory.of(table, described)
+
+
+def pairs(folder: Path, layout: PairLayout, generator: np.random.Generator, *, piece: int = 8_000_000) -> Tiles:
+    """Random pairs as files, mapped as a cache is."""
+    files = {name: (folder / name).open("wb") for name in COLUMNS}
+    for begin in range(0, layout.n_pairs, piece):
+        size = min(piece, layout.n_pairs - begin)
+        matched = generator.random(size, np.float32) < 0.5
+        numbers = {
+            "n": generator.integers(1, 31, size, np.uint8),
+            "m": generator.integers(1, 31, size, np.uint8),
+            "strain": generator.integers(0, 20_001, size, np.uint16),
+            "score": generator.integers(1, 65_536, size, np.uint16),
+        }
+        for name, kind in COLUMNS.items():
+            missing = NO_MATCH if name == "strain" else 0
+            files[name].write(np.where(matched, numbers[name], missing).astype(kind).tobytes())
+    for file in files.values():
+        file.close()
+    return Tiles(
+        *(np.asarray(np.memmap(folder / name, kind, "r", shape=(layout.n_pairs,))) for name, kind in COLUMNS.items())
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Time every filter and print a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks scan", description=__doc__)
+    parser.add_argument("--layers", type=int, default=17_932)
+    parser.add_argument("--faces", type=int, default=181)
+    parser.add_argument("--repeat", type=int, default=5, help="scans of each filter; the median counts")
+    parser.add_argument("--workers", type=int, help="threads; default one a processor")
+    options = parser.parse_args(arguments)
+    generator = np.random.default_rng(0)
+    directory = members(options.layers, options.faces, generator)
+    with tempfile.TemporaryDirectory(prefix="stackscreen-bench-") as folder:
+        tiles = pairs(Path(folder), directory.layout, generator)
+        scanner = Scanner(directory, tiles, options.workers)
+        began = time.perf_counter()
+        scanner.scan(Criteria.from_query("layers.either=MoS2&n.min=1&m.min=1&score.min=0"), Order())
+        first = time.perf_counter() - began
+        for column in tiles:
+            column.max()  # into the page cache
+        lines = []
+        for query, order in FILTERS:
+            criteria, key = Criteria.from_query(query), Order.parse(order)
+            found = [scanner.scan(criteria, key, best=50) for _ in range(options.repeat)]
+            times = sorted(1000 * one.seconds for one in found)
+            lines.append((query or "(none)", order, found[0].count, times[len(times) // 2], times[-1]))
+    size = sum(column.nbytes for column in tiles)
+    print(f"{describe()}\n")
+    print(
+        f"{directory.layout.n_pairs:,} random pairs of {options.layers:,} layers and {options.faces} faces, "
+        f"{size / 1e9:.2f} GB of files in the page cache. Loading the compiled code, once a process: {first:.1f} s"
+    )
+    print("\n| filter | best 50 by | pairs found | median, ms | slowest, ms |\n|---|---|---:|---:|---:|")
+    for query, order, count, median, slowest in lines:
+        print(f"| `{query}` | `{order}` | {count:,} | {median:.0f} | {slowest:.0f} |")
