@@ -1,8 +1,19 @@
 """The pair-space engine: coincidence lattices of any two in-plane lattices, exactly and without angles."""
 
+from stackscreen.pairs.dense import RowMatcher, ShapeIndex
 from stackscreen.pairs.limits import PairLimits
 from stackscreen.pairs.match import MatchedRow, match_row
 from stackscreen.pairs.shapes import ShapeTable
 from stackscreen.pairs.solution import NoCoincidenceError, PairSolution, solve_pair
 
-__all__ = ["MatchedRow", "NoCoincidenceError", "PairLimits", "PairSolution", "ShapeTable", "match_row", "solve_pair"]
+__all__ = [
+    "MatchedRow",
+    "NoCoincidenceError",
+    "PairLimits",
+    "PairSolution",
+    "RowMatcher",
+    "ShapeIndex",
+    "ShapeTable",
+    "match_row",
+    "solve_pair",
+]

@@ -1,4 +1,6 @@
-"""The smallest coincidence lattice of one lattice with each of many.
+"""The smallest coincidence lattice of one lattice with each of a list.
+
+For a row of the whole pair matrix `stackscreen.pairs.dense` is faster and gives the same.
 
 For an n-fold cell of lattice 1 and an m-fold cell of lattice 2 the principal Hencky strains of the linear map between
 them are

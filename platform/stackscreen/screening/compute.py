@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.descriptors.band_alignment import Alignment, anderson
 from ml.scorer import PairScorer
 from schema.vocabulary import AlignmentType, InterfaceKind
-from stackscreen.pairs import PairLimits, ShapeTable, match_row
+from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
 from stackscreen.pairs.solution import principal_strains, von_mises_strain
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
@@ -86,7 +86,7 @@ class RunContext:
     """What every block of a run needs, loaded once per process."""
 
     members: MemberTable
-    shapes: ShapeTable
+    matcher: RowMatcher
     rule: CandidateRule
     scorer: PairScorer
 
@@ -94,7 +94,8 @@ class RunContext:
     def build(cls, members: MemberTable, limits: PairLimits, rule: CandidateRule, scorer: PairScorer) -> RunContext:
         """Enumerate the superlattices of the run's members."""
         shapes = ShapeTable.build(members.ln_area, members.tau, members.n_atoms, limits)
-        return cls(members, shapes, rule, scorer)
+        matcher = RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
+        return cls(members, matcher, rule, scorer)
 
 
 def compute_block(context: RunContext, block: Block) -> BlockResult:
@@ -112,7 +113,7 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     hasher = hashlib.sha256()
     for row in range(block.row_from, block.row_to):
         columns = np.arange(block.first_column(row), block.col_to)
-        found = match_row(context.shapes, row, columns)
+        found = context.matcher.match(row, int(columns[0]))
         matched = found.n > 0
         n_atoms = found.n.astype(np.int64) * members.n_atoms[row] + found.m.astype(np.int64) * members.n_atoms[columns]
         geometric = geometric_score(found.strain, n_atoms)
