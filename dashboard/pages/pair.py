@@ -112,7 +112,7 @@ def _structure(stack: Stack | StackscreenError) -> html.Section:
                     html.B("Generated, not relaxed. "),
                     f"{len(stack.structure)} atoms, a = {lattice.a:.2f} Å, b = {lattice.b:.2f} Å, "
                     f"γ = {lattice.gamma:.1f}°; twist {cell.twist:.2f}°; principal misfit {large:+.2f} and "
-                    f"{small:+.2f} %, {misfit_words(stack)}; interlayer distance {stack.gap.distance:.2f} Å "
+                    f"{small:+.2f} %, {misfit_words(cell)}; interlayer distance {stack.gap.distance:.2f} Å "
                     f"({stack.gap.origin}). Registry not optimised.{turned}",
                 ],
                 className="picture-note",

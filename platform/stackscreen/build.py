@@ -53,7 +53,9 @@ def as_slab(layer: Atoms | Structure | Slab) -> Slab:
     return Slab.from_cell(layer.numbers, layer.positions, cell)
 
 
-def places(cell: CommonCell, registry: str, shift: tuple[float, float] | None = None) -> list[Registry | tuple]:
+def places(
+    cell: CommonCell, registry: str, shift: tuple[float, float] | None = None
+) -> list[Registry | tuple[float, float]]:
     """Where to lay the upper layer.
 
     Args:

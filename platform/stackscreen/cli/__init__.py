@@ -6,6 +6,7 @@ import typer
 
 from schema.errors import StackscreenError
 from stackscreen.cli import (
+    build,
     dashboard,
     database,
     dedupe,
@@ -37,6 +38,7 @@ app.command("import", cls=imports.ImportCommand, no_args_is_help=True)(imports.i
 app.add_typer(dedupe.app, name="dedupe")
 app.command()(models.features)
 app.command()(screen.screen)
+app.command(no_args_is_help=True)(build.build)
 app.command()(dashboard.dashboard)
 app.command()(models.train)
 app.command()(settings_command.settings)
