@@ -95,6 +95,16 @@ def test_graphene_on_a_close_packed_face_lies_top_fcc_top_hcp_or_hcp_fcc() -> No
     }
 
 
+def test_a_four_fold_layer_on_itself_is_aa_without_a_shift() -> None:
+    cell = 3.77 * np.eye(2)
+    sites = np.array([[0, 0], [0.5, 0.5], [0.5, 0], [0, 0.5]])
+    iron_selenide = Slab(np.array([26, 26, 34, 34]), np.column_stack([sites @ cell, [0, 0, 1.45, -1.45]]), cell)
+    found = registries(iron_selenide, iron_selenide)
+    assert list(found) == ["AA", "AB", "bridge"]
+    assert found["AA"].shift == pytest.approx((0.0, 0.0))
+    assert found["AB"].shift == pytest.approx((0.5, 0.5))
+
+
 def test_a_layer_without_symmetry_has_half_vectors_from_where_most_atoms_are_covered() -> None:
     found = registries(oblique(), oblique())
     assert list(found) == ["AA", "half-a", "half-b", "half-ab"]

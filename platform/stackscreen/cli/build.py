@@ -136,7 +136,7 @@ def build(
             gap = (
                 gap_of(connection, run, lower, upper, cell)
                 if distance is None
-                else Gap(distance, "given by the person who built it")
+                else Gap(distance, "as given by --distance")
             )
     finally:
         engine.dispose()
@@ -158,7 +158,7 @@ def _describe(bottom: str, top: str, n: int, m: int, cell: CommonCell) -> None:
     from stackscreen.structure_files import misfit_words
 
     atoms = n * len(cell.bottom) + m * len(cell.top)
-    large, small = (100 * strain for strain in cell.strains)
+    large, small = (round(100 * strain, 2) + 0.0 for strain in cell.strains)
     turned = [name for name, flip in zip((bottom, top), cell.flips, strict=True) if flip]
     step(f"{top} on {bottom}: {m} on {n} cells, {atoms} atoms, twist {cell.twist:.2f}°")
     step(f"  misfit {large:+.2f} / {small:+.2f} %, {misfit_words(cell)}")

@@ -58,11 +58,15 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """Atoms above each other in one layer: where, the one next to the other layer, and its depth in Å."""
+    """Atoms above each other in one layer: where, the one next to the other layer, its depth in Å, and all of them.
+
+    `content` is (atomic number, height in 0.1 Å over the middle of the layer) of each atom.
+    """
 
     place: _Vector
     number: int
     depth: float
+    content: tuple[tuple[int, int], ...]
 
 
 def registry_lattice(cell: CommonCell) -> NDArray[np.float64]:
@@ -88,10 +92,10 @@ def registry_spread(cell: CommonCell) -> float:
 def high_symmetry(cell: CommonCell) -> list[Registry]:
     """The high-symmetry registries of a stack, AA first; no two of them are related by a symmetry of both layers.
 
-    Names: AA has most atoms above atoms. Where both layers are three-fold, AB and BA are the two other fixed points, AB
-    being the one in which the lighter atom of the bottom is covered, and `bridge` lies halfway between two AA. Where
-    they are four-fold, AB is the other four-fold point and `bridge` the two-fold one. Else `half-a`, `half-b` and
-    `half-ab` are half a vector of Λ from AA.
+    Names: AA has most atoms above atoms (a layer on itself: without a shift). Where both layers are three-fold, AB and
+    BA are the two other fixed points, AB being the one in which the lighter atom of the bottom is covered, and `bridge`
+    lies halfway between two AA. Where they are four-fold, AB is the other four-fold point and `bridge` the two-fold
+    one. Else `half-a`, `half-b` and `half-ab` are half a vector of Λ from AA.
 
     Args:
         cell: the stack.
@@ -110,9 +114,11 @@ def high_symmetry(cell: CommonCell) -> list[Registry]:
 
     def merit(point: _Vector) -> tuple[object, ...]:
         pairs = _eclipsed(point, below, above, basis)
+        # A layer on itself without a shift is AA, whatever its faces show each other.
+        alike = sum(low.content == high.content for low, high in pairs)
         facing = sum(low.depth <= FACE_DEPTH and high.depth <= FACE_DEPTH for low, high in pairs)
         lightest = sorted((low.number, high.number) for low, high in pairs)
-        return (-len(pairs), -facing, lightest, tuple(np.round(point, 2)))
+        return (-len(pairs), -alike, -facing, lightest, tuple(np.round(point, 2)))
 
     reference = min(highest, key=merit)
     halves = [reference + half for half in ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))]
@@ -244,12 +250,24 @@ def _columns(cell: CommonCell, basis: NDArray[np.float64], *, bottom: bool) -> l
     fractional = slab.positions[:, :2] @ np.linalg.inv(slab.cell[:, :2])
     nearest = nearest_image(strained)
     depth = slab.depth(top=bottom)
-    kept: list[int] = []
+    heights = np.rint(10 * (slab.positions[:, 2] - 0.5 * (slab.positions[:, 2].min() + slab.positions[:, 2].max())))
+    columns: list[list[int]] = []
     for atom in np.argsort(depth, kind="stable"):
-        if all(nearest(fractional[atom] - fractional[other]) > _ABOVE for other in kept):
-            kept.append(int(atom))
+        own = next((one for one in columns if nearest(fractional[atom] - fractional[one[0]]) <= _ABOVE), None)
+        if own is None:
+            columns.append([int(atom)])
+        else:
+            own.append(int(atom))
     places = fractional @ strained @ np.linalg.inv(basis)
-    return [_Column(places[atom], int(slab.numbers[atom]), float(depth[atom])) for atom in kept]
+    return [
+        _Column(
+            places[first],
+            int(slab.numbers[first]),
+            float(depth[first]),
+            tuple(sorted((int(slab.numbers[atom]), int(heights[atom])) for atom in (first, *others))),
+        )
+        for first, *others in columns
+    ]
 
 
 def nearest_image(vectors: NDArray[np.float64]) -> Callable[[_Vector], float]:
