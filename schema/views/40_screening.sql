@@ -74,6 +74,39 @@ $$;
 COMMENT ON FUNCTION analyst.pairs_of(text) IS
 'All pairs of one material in the published run: partner, whether the material lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), geometric score 0 to 1';
 
+CREATE FUNCTION analyst.pair(one_uid text, other_uid text)
+RETURNS TABLE (bottom_uid text, top_uid text, bottom text, top text, n integer, m integer, strain double precision,
+               n_atoms integer, area double precision, score double precision)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    WITH sides AS (
+        SELECT s.*
+        FROM screening_member s JOIN screening_run r ON r.id = s.run_id AND r.state = 'published'
+        WHERE s.uid IN (one_uid, other_uid)
+    ), found AS (
+        -- which of the two lies below is the run's to say: only that tile exists
+        SELECT b.uid AS bottom_uid, u.uid AS top_uid, b.formula AS bottom, u.formula AS top,
+               get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
+               get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
+               get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score,
+               b.n_atoms AS atoms_below, u.n_atoms AS atoms_above,
+               exp(b.ln_area) AS area_below, exp(u.ln_area) AS area_above, b.surface_id IS NOT NULL AS on_bulk
+        FROM sides b
+        JOIN sides u ON u.run_id = b.run_id AND (b.uid, u.uid) IN ((one_uid, other_uid), (other_uid, one_uid))
+        JOIN pair_tile t ON t.run_id = b.run_id AND t.row = b.member
+         AND u.member >= t.col_from AND u.member < t.col_from + t.n_pairs
+        CROSS JOIN LATERAL (SELECT u.member - t.col_from AS k) AS place
+    )
+    SELECT bottom_uid, top_uid, bottom, top, n, m, nullif(strain, 65535) / 1e4::double precision,
+           CASE WHEN n > 0 THEN n * atoms_below + m * atoms_above END,
+           CASE WHEN n = 0 THEN NULL WHEN on_bulk THEN n * area_below
+                ELSE sqrt(n * area_below * m * area_above) END,
+           score / 65535::double precision
+    FROM found
+$$;
+COMMENT ON FUNCTION analyst.pair(text, text) IS
+'One pair of the published run, candidate or not, whichever way round it is named: cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), atoms and area in Å² of the supercell, geometric score 0 to 1; no row where the run has no such pair';
+
 CREATE VIEW analyst.runs AS
 SELECT r.id, r.state, r.n_monolayers, r.n_surfaces, r.n_pairs, r.n_matched, r.n_candidates,
        r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.created_at, r.published_at,
@@ -100,3 +133,24 @@ COMMENT ON COLUMN analyst.runs.published_at IS 'when readers began to see it';
 COMMENT ON COLUMN analyst.runs.blocks IS 'blocks of work';
 COMMENT ON COLUMN analyst.runs.blocks_done IS 'blocks finished';
 COMMENT ON COLUMN analyst.runs.block_seconds IS 's, sum of the blocks'' times';
+
+CREATE FUNCTION analyst.strain_histogram(material_uid text, bins integer DEFAULT 20)
+RETURNS TABLE (strain_from double precision, strain_to double precision, pairs bigint)
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = public, pg_temp
+AS $$
+    WITH limits AS (
+        SELECT max_strain, least(greatest(coalesce(bins, 20), 1), 1000) AS n FROM analyst.runs WHERE state = 'published'
+    ), found AS MATERIALIZED (
+        -- strain is known to 1e-4 %, so that a pair at the limit may lie a hair above it
+        SELECT CASE WHEN p.n > 0 THEN least(width_bucket(p.strain, 0, l.max_strain, l.n), l.n) END AS bin
+        FROM analyst.pairs_of(material_uid) p CROSS JOIN limits l
+    ), counted AS (
+        SELECT bin, count(*) AS pairs FROM found WHERE bin IS NOT NULL GROUP BY bin
+    )
+    SELECT (k - 1) * l.max_strain / l.n, k * l.max_strain / l.n, coalesce(c.pairs, 0)
+    FROM limits l CROSS JOIN LATERAL generate_series(1, l.n) AS k LEFT JOIN counted c ON c.bin = k
+    WHERE EXISTS (SELECT FROM found)
+    ORDER BY k
+$$;
+COMMENT ON FUNCTION analyst.strain_histogram(text, integer) IS
+'How the matched pairs of one material in the published run are distributed over strain: from 0 to the run''s largest strain in equal bins (1 to 1000; default 20), ends in %, a bin holding its lower end; pairs without a match are in none; no row for an unknown material';

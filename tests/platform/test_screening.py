@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from ml.scorer import PairScorer
 from schema import ScreeningMember
@@ -145,3 +146,72 @@ def test_an_analyst_cannot_see_an_unpublished_run(screened_engine: Engine) -> No
     with screened_engine.connect() as connection:
         runs = connection.execute(text("SELECT DISTINCT run_id FROM analyst.candidates")).scalars().all()
     assert runs == [_run_id(screened_engine)]
+
+
+def _uids(engine: Engine) -> list[str]:
+    return [
+        row.uid
+        for row in _rows(
+            engine, "SELECT uid FROM screening_member WHERE run_id = :run ORDER BY member", run=_run_id(engine)
+        )
+    ]
+
+
+def test_one_pair_in_sql_is_that_of_the_whole_row_whichever_way_it_is_named(screened_engine: Engine) -> None:
+    uids = _uids(screened_engine)
+    for me in (uids[7], uids[-1]):
+        every = _rows(screened_engine, "SELECT * FROM analyst.pairs_of(:uid)", uid=me)
+        assert {row.n > 0 for row in every} == {True, False}
+        for row in every[::5]:
+            ask = "SELECT * FROM analyst.pair(:one, :other)"
+            straight = _rows(screened_engine, ask, one=me, other=row.partner_uid)
+            assert straight == _rows(screened_engine, ask, one=row.partner_uid, other=me)
+            (pair,) = straight
+            assert (pair.bottom_uid, pair.top_uid) == ((me, row.partner_uid) if row.below else (row.partner_uid, me))
+            assert (pair.n, pair.m, pair.strain, pair.score) == (row.n, row.m, row.strain, row.score)
+            assert (pair.n_atoms is None) == (pair.area is None) == (row.n == 0)
+    assert _rows(screened_engine, "SELECT * FROM analyst.pair(:one, 'nothing')", one=uids[0]) == []
+
+
+def test_atoms_and_area_of_a_pair_are_those_of_its_candidate(screened_engine: Engine) -> None:
+    rows = _rows(
+        screened_engine,
+        "SELECT c.kind, c.n_atoms AS atoms, c.area AS expected, c.n AS cells, p.* FROM "
+        "(SELECT *, row_number() OVER (PARTITION BY kind ORDER BY score DESC) AS place FROM analyst.candidates) c "
+        "CROSS JOIN LATERAL analyst.pair(c.bottom_uid, c.top_uid) p WHERE c.place <= 5",
+    )
+    assert {row.kind for row in rows} == {"homobilayer", "heterobilayer", "2d-on-bulk"}
+    for row in rows:
+        assert (row.n_atoms, row.n) == (row.atoms, row.cells)
+        assert row.area == pytest.approx(row.expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 7, 40])
+def test_a_strain_histogram_counts_every_matched_pair_of_a_material_once(screened_engine: Engine, bins: int) -> None:
+    uid = _uids(screened_engine)[3]
+    found = _rows(screened_engine, "SELECT * FROM analyst.strain_histogram(:uid, :bins)", uid=uid, bins=bins)
+    strains = [row.strain for row in _rows(screened_engine, "SELECT strain FROM analyst.pairs_of(:uid)", uid=uid)]
+    known = np.array([strain for strain in strains if strain is not None])
+    assert len(found) == bins
+    assert sum(row.pairs for row in found) == len(known) > 10
+    edges = [*(row.strain_from for row in found), found[-1].strain_to]
+    assert edges == pytest.approx(np.linspace(0, 2, bins + 1))
+    assert [row.pairs for row in found] == list(np.histogram(np.minimum(known, 2.0), edges)[0])
+
+
+def test_a_histogram_of_no_material_has_no_row_and_bins_are_bounded(screened_engine: Engine) -> None:
+    assert _rows(screened_engine, "SELECT * FROM analyst.strain_histogram('nothing')") == []
+    many = "SELECT count(*) AS n FROM analyst.strain_histogram(:uid, :bins)"
+    for bins, expected in ((1_000_000, 1000), (-3, 1), (None, 20)):
+        assert _rows(screened_engine, many, uid=_uids(screened_engine)[0], bins=bins)[0].n == expected
+
+
+def test_an_analyst_may_call_the_functions_and_read_no_tile(screened_engine: Engine) -> None:
+    uids = _uids(screened_engine)
+    with screened_engine.connect() as connection:
+        connection.execute(text("SET ROLE stackscreen_analyst"))
+        pair = connection.execute(text("SELECT * FROM analyst.pair(:a, :b)"), {"a": uids[0], "b": uids[1]}).all()
+        bars = connection.execute(text("SELECT * FROM analyst.strain_histogram(:a, 5)"), {"a": uids[0]}).all()
+        assert (len(pair), len(bars)) == (1, 5)
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            connection.execute(text("SELECT 1 FROM pair_tile"))

@@ -116,6 +116,85 @@ def list_runs() -> None:
 
 
 @app.command()
+def show(
+    run: Annotated[int, typer.Argument(help="number of the run: see `stackscreen run list`")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """One run in full: inputs by version, limits, models, counts, blocks, speed, digests."""
+    from stackscreen.query import runs
+    from stackscreen.query.reading import reading
+
+    engine = open_engine(get_settings())
+    try:
+        with reading(engine) as connection:
+            found = runs.show(connection, run).as_dict()
+    finally:
+        engine.dispose()
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines = [f"{name} = {_plain(one)}" for name, one in value.items()]
+        elif isinstance(value, list):
+            lines = [", ".join(f"{name} = {_plain(one)}" for name, one in entry.items()) for entry in value]
+        else:
+            lines = [_plain(value)]
+        print(f"{key:<15} {lines[0] if lines else 'none'}")
+        for line in lines[1:]:
+            print(f"{'':<15} {line}")
+
+
+@app.command()
+def diff(
+    before: Annotated[int, typer.Argument(help="number of the earlier run")],
+    after: Annotated[int, typer.Argument(help="number of the later run")],
+    examples: Annotated[int, typer.Option(min=0, max=1000, help="members and pairs named of each kind")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """What differs between two runs, and why: members, limits, models, candidates."""
+    from stackscreen.query import runs
+    from stackscreen.query.reading import reading
+
+    engine = open_engine(get_settings())
+    try:
+        with reading(engine) as connection:
+            found = runs.diff(connection, before, after, examples)
+    finally:
+        engine.dispose()
+    if as_json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False))
+        return
+    for title, differences in (("limits", found.limits), ("models", found.models)):
+        print(f"{title}: {'' if differences else 'the same'}")
+        for name, (old, new) in differences.items():
+            print(f"  {name}: {_plain(old)} -> {_plain(new)}")
+    for kind, count in found.members.items():
+        print(f"members {kind}: {count:,}")
+        for member in found.member_examples[kind]:
+            what = ", ".join(
+                f"{name} {_plain(old)} -> {_plain(new)}" for name, (old, new) in member.get("columns", {}).items()
+            )
+            print(f"  {member['uid']}{': ' if what else ''}{what}")
+    if found.candidates is None:
+        print("candidates: those of a run were dropped, see `stackscreen run gc`")
+        return
+    for kind, count in found.candidates.items():
+        print(f"candidates {kind}: {count:,}")
+        for pair in found.candidate_examples[kind]:
+            scores = f"{_plain(pair['score_before'])} -> {_plain(pair['score_after'])}"
+            print(f"  {pair['bottom_uid']} / {pair['top_uid']}: score {scores}; {pair['reason']}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@app.command()
 def scan(
     filter_: Annotated[
         str, typer.Argument(metavar="FILTER", help="what follows the ? in the dashboard's address; none for all pairs")

@@ -66,7 +66,7 @@ def _rank(connection: Connection, screen: Any, run: Run) -> None:
             )
         )
     }
-    reasons = _Reasons(connection, previous, run.id)
+    reasons = Reasons(connection, previous, run.id)
     changes = []
     for pair in sorted(before.keys() | now.keys()):
         old, new = before.get(pair), now.get(pair, (None, None))[0]
@@ -83,12 +83,16 @@ def _rank(connection: Connection, screen: Any, run: Run) -> None:
         connection.execute(insert(ScreenChange), changes)
 
 
-class _Reasons:
-    """Why a pair's rank differs between two runs, by comparing what went into them."""
+class Reasons:
+    """Why a pair's rank differs between two runs, by comparing what went into them.
+
+    Attributes:
+        before, after: digest of everything that a run knew of a member, by uid.
+    """
 
     def __init__(self, connection: Connection, before: int, after: int) -> None:
-        self._before = self._members(connection, before)
-        self._after = self._members(connection, after)
+        self.before = self._members(connection, before)
+        self.after = self._members(connection, after)
         self._models_changed = self._models(connection, before) != self._models(connection, after)
         self._limits_changed = self._limits(connection, before) != self._limits(connection, after)
 
@@ -120,7 +124,7 @@ class _Reasons:
         """The reasons, in words; the first that apply to the pair's own layers."""
         found = []
         for uid in dict.fromkeys(pair):
-            old, new = self._before.get(uid), self._after.get(uid)
+            old, new = self.before.get(uid), self.after.get(uid)
             if old is None and new is not None:
                 found.append(f"{uid} is new")
             elif old is not None and new is None:
