@@ -27,6 +27,7 @@ from pymatgen.core import Lattice, Structure
 
 from benchmarks.disguise import BASES, PLAIN, Disguise, disguised
 from benchmarks.hardware import describe
+from benchmarks.lattices import bravais
 from etl.canonical import canonical_slab
 from etl.dedupe.decide import BROKEN_RMS, MAX_SIZE_RATIO, compare
 from etl.dedupe.layers import Layer
@@ -78,14 +79,7 @@ def read(path: Path) -> list[Entry]:
 
 def lattice_kind(layer: Layer) -> str:
     """The Bravais lattice of the cell's shape, to 0.1 %; layers of one atom are a kind of their own."""
-    if len(layer.numbers) == 1:
-        return "one atom"
-    tau, near = layer.lattice.tau, 1e-3
-    if abs(tau.real) < near:
-        return "square" if abs(tau.imag - 1) < near else "rectangular"
-    if abs(tau.real - 0.5) < near:
-        return "hexagonal" if abs(tau.imag - math.sqrt(0.75)) < near else "centred rectangular"
-    return "centred rectangular" if abs(abs(tau) - 1) < near else "oblique"
+    return "one atom" if len(layer.numbers) == 1 else bravais(layer.lattice.tau)
 
 
 def sample(entries: Sequence[Entry], each: int, rng: np.random.Generator) -> list[Entry]:

@@ -12,6 +12,7 @@ from stackscreen.cli import (
     dedupe,
     fetch,
     imports,
+    match,
     models,
     processes,
     quarantine,
@@ -38,6 +39,7 @@ app.command("import", cls=imports.ImportCommand, no_args_is_help=True)(imports.i
 app.add_typer(dedupe.app, name="dedupe")
 app.command()(models.features)
 app.command()(screen.screen)
+app.command(no_args_is_help=True)(match.match)
 app.command(no_args_is_help=True)(build.build)
 app.command()(dashboard.dashboard)
 app.command()(models.train)

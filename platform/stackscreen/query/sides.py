@@ -1,0 +1,155 @@
+"""The lattices of materials and faces that a person names, as they are today; no run is needed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, bindparam, text
+
+from schema.errors import StackscreenError
+from stackscreen.pairs.misfit import mean_stiffness
+
+_SHOWN = 6
+
+
+class UnknownSideError(StackscreenError):
+    """No layer and no face of a crystal has this name, or several have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSide:
+    """One side of a pair.
+
+    Attributes:
+        uid: of the material, or of the face, e.g. Ag-1f0c22ab(111).
+        formula: reduced.
+        basis: in-plane vectors of the stored structure, rows, Å, shape (2, 2), in its own frame.
+        n_atoms: atoms per cell.
+        is_surface: whether it is the face of a bulk crystal.
+        stiffness: N/m: see `stackscreen.pairs.misfit.mean_stiffness`; None where unknown.
+    """
+
+    uid: str
+    formula: str
+    basis: NDArray[np.float64]
+    n_atoms: int
+    is_surface: bool
+    stiffness: float | None
+
+
+# The same names of faces as a screening run gives.
+_FIND = text("""
+    WITH side AS (
+        SELECT m.id AS material_id, NULL::integer AS surface_id, m.uid, m.formula, m.n_atoms, s.cell
+        FROM material m JOIN monolayer l ON l.material_id = m.id JOIN structure s ON s.id = m.structure_id
+        WHERE m.withdrawn_at IS NULL
+        UNION ALL
+        SELECT m.id, f.id,
+               m.uid || '(' || f.miller_h || f.miller_k || f.miller_l || ')'
+                   || CASE WHEN f.termination > 0 THEN '-' || f.termination ELSE '' END,
+               m.formula, f.n_atoms, f.cell
+        FROM surface f JOIN material m ON m.id = f.material_id
+        WHERE m.withdrawn_at IS NULL
+    ), named AS (
+        SELECT uid AS name, 1 AS rank, material_id, surface_id FROM side WHERE uid IN :names
+        UNION
+        SELECT m.uid, 2, side.material_id, side.surface_id
+        FROM material m JOIN side ON side.material_id = m.id WHERE m.uid IN :names
+        UNION
+        SELECT r.external_id, 2, side.material_id, side.surface_id
+        FROM source_record r
+        JOIN material_member mm ON mm.source_record_id = r.id
+        JOIN side ON side.material_id = mm.material_id
+        WHERE r.state = 'accepted' AND r.external_id IN :names
+        UNION
+        SELECT formula, 3, material_id, surface_id FROM side WHERE :by_formula AND formula IN :names
+    )
+    SELECT named.name, named.rank, side.*
+    FROM named JOIN side ON side.material_id = named.material_id
+                        AND side.surface_id IS NOT DISTINCT FROM named.surface_id
+    ORDER BY named.name, named.rank, side.uid
+""").bindparams(bindparam("names", expanding=True))
+
+_STIFFNESS = text("""
+    SELECT v.material_id, v.property, v.value
+    FROM analyst.material_values v
+    WHERE v.preference = 1 AND v.method = 'PBE' AND v.material_id IN :materials
+      AND v.property IN ('stiffness_11', 'stiffness_22')
+""").bindparams(bindparam("materials", expanding=True))
+
+
+def find_sides(
+    connection: Connection, names: Iterable[str], *, by_formula: bool = False
+) -> dict[str, NamedSide | UnknownSideError]:
+    """Look names up: uids first, then external ids of accepted records, then formulas if they may be used.
+
+    Args:
+        connection: the database.
+        names: what a person wrote.
+        by_formula: whether a formula is a name, where only one side has it.
+
+    Returns:
+        For each name its side, or the error that says why there is none.
+    """
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    rows = connection.execute(_FIND, {"names": wanted, "by_formula": by_formula}).mappings().all()
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        # A better kind of name goes before.
+        if not found[row["name"]] or found[row["name"]][0]["rank"] == row["rank"]:
+            found[row["name"]].append(row)
+    stiffness = _stiffness(connection, [row["material_id"] for row in rows])
+    return {name: _side(name, found[name], stiffness, by_formula) for name in wanted}
+
+
+def one_side(connection: Connection, name: str) -> NamedSide:
+    """The side of a uid, an external id or a formula.
+
+    Raises:
+        UnknownSideError: nothing is called so, or more than one.
+    """
+    side = find_sides(connection, [name], by_formula=True)[name]
+    if isinstance(side, UnknownSideError):
+        raise side
+    return side
+
+
+def _stiffness(connection: Connection, materials: Sequence[int]) -> dict[int, float | None]:
+    if not materials:
+        return {}
+    parts: dict[int, dict[str, float]] = defaultdict(dict)
+    for material, key, value in connection.execute(_STIFFNESS, {"materials": sorted(set(materials))}):
+        parts[material][key] = value
+    return {key: mean_stiffness(known.get("stiffness_11"), known.get("stiffness_22")) for key, known in parts.items()}
+
+
+def _side(
+    name: str, rows: Sequence[Any], stiffness: dict[int, float | None], by_formula: bool
+) -> NamedSide | UnknownSideError:
+    if not rows:
+        kinds = "uid, external id or formula" if by_formula else "uid or external id"
+        return UnknownSideError(
+            f"No layer and no face of a crystal has the {kinds} {name!r}.",
+            hint="Names are in analyst.monolayers and analyst.bulk_phases; faces are called e.g. Ag-1f0c22ab(111), and "
+            "are made by the first `stackscreen screen`.",
+        )
+    if len(rows) > 1:
+        shown = ", ".join(row["uid"] for row in rows[:_SHOWN])
+        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        return UnknownSideError(f"{name!r} may be {shown}{more}.", hint="Say which by its uid.")
+    (row,) = rows
+    return NamedSide(
+        row["uid"],
+        row["formula"],
+        np.array(row["cell"], float).reshape(3, 3)[:2, :2],
+        row["n_atoms"],
+        row["surface_id"] is not None,
+        stiffness.get(row["material_id"]) if row["surface_id"] is None else None,
+    )
