@@ -95,7 +95,8 @@ def high_symmetry(cell: CommonCell) -> list[Registry]:
     Names: AA has most atoms above atoms (a layer on itself: without a shift). Where both layers are three-fold, AB and
     BA are the two other fixed points, AB being the one in which the lighter atom of the bottom is covered, and `bridge`
     lies halfway between two AA. Where they are four-fold, AB is the other four-fold point and `bridge` the two-fold
-    one. Else `half-a`, `half-b` and `half-ab` are half a vector of Λ from AA.
+    one. Else `half-a`, `half-b` and `half-ab` are half a vector of Λ from AA, and any other two-fold
+    point is `twofold`.
 
     Args:
         cell: the stack.
