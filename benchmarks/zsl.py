@@ -37,6 +37,8 @@ SAME_TWIST = 0.1
 """Degrees, between a published twist and ours: the published cells were made from other lattice constants."""
 ELONGATED = 3.0
 """Im of the shape above which a cell is called elongated."""
+TURNS = {"hexagonal": 60, "square": 90}
+"""Degrees of the smallest turn that takes a lattice onto itself, where it is less than 180."""
 NO_LIMIT = 2**31 - 1
 
 
@@ -196,8 +198,9 @@ def hetdb_reproduced(
 ) -> Reproduced:
     """Look for the published cells of HetDB among the coincidence lattices of C2DB's free layers.
 
-    n and m are told by the atoms of the published cell. A twist is without sign and folded by 60° where both lattices
-    are hexagonal; of other lattices the file does not say from which vector it counts, and the angle is taken as it is.
+    n and m are told by the atoms of the published cell. A twist is without sign and folded by the turns of the two
+    lattices where these are hexagonal or square; of others the file does not say from which vector it counts, and the
+    angle is taken as it is.
     """
     limits = limits or PairLimits(0.02, 400.0, NO_LIMIT)
     rows = list(connect(hetdb).select(limit=at_most))
@@ -226,8 +229,9 @@ def hetdb_reproduced(
             continue
         found.within += 1
         stated = row.twist_angle
-        if below.kind == above.kind == "hexagonal":
-            stated = abs((stated + 30) % 60 - 30)
+        turns = [TURNS[side.kind] for side in (below, above) if side.kind in TURNS]
+        if len(turns) == 2:
+            stated = abs(math.remainder(stated, math.gcd(*turns)))
         hits = [one for one in same if abs(one.twist - stated) <= SAME_TWIST]
         if not hits:
             found.missed.append((row.bilayer_uid, row.twist_angle, sorted({round(one.twist, 2) for one in same})))
