@@ -21,7 +21,7 @@ from benchmarks.zsl import Lattice, exhaustive_zsl, hetdb_reproduced, lattices_o
 from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import PairLimits, ShapeTable, match_row, solve_pair
 from stackscreen.pairs.pair_file import LatticeCell, PairFileError, lattice_cell, match_file
-from stackscreen.pairs.solutions import TooManyCellsError, coincidences, smallest_by_level
+from stackscreen.pairs.solutions import TooManyCellsError, coincidences, smallest_by_level, superlattices
 from stackscreen.query.reading import reading
 from stackscreen.query.sides import NamedSide, UnknownSideError, find_sides, one_side
 from stackscreen.settings import Settings
@@ -466,6 +466,25 @@ class TestRealLattices:
         report = hetdb_reproduced(shared_data / "hetdb" / "hetdb.db", shared_data / "c2db" / "c2db.db", at_most=12)
         assert report.within > 6
         assert report.twist == report.within
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells, st.integers(1, 30), st.floats(0, 360))
+def test_superlattices_are_reduced_even_where_shapes_lie_on_a_wall(cell, index, turn) -> None:
+    t = np.radians(turn)
+    basis = _basis(*cell) @ np.array([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]])
+    matrices, bases = superlattices(basis, index)
+    assert matrices @ basis == pytest.approx(bases)
+    assert set(np.rint(np.abs(np.linalg.det(matrices))).tolist()) == {index}
+    for gram in bases @ np.swapaxes(bases, 1, 2):
+        assert -1e-9 <= gram[0, 1] / gram[0, 0] <= 0.5 + 1e-9
+        assert gram[1, 1] >= gram[0, 0] * (1 - 1e-9)
+
+
+def test_the_twist_of_a_superlattice_on_a_wall_is_found() -> None:
+    # 7 cells of the square lattice have |a·b| = |a|²/2 to the last digit.
+    row = _row((2.4116346671603424, 2.4116346671603424, 120, 3), (3.39148005871868, 3.39148005871868, 90, 3))
+    assert _numbers(row)[:4] == pytest.approx([16, 7, 0.005612, 15.0], abs=1e-6)
 
 
 def test_a_made_lattice_is_of_the_kind_it_was_made() -> None:
