@@ -10,6 +10,7 @@ import typer
 
 from schema.errors import StackscreenError
 from stackscreen.cli.console import step
+from stackscreen.cli.misfit_option import Misfit
 from stackscreen.settings import get_settings
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 
 LARGE_STRAIN = 0.05
 """Misfit beyond which no real interface stays coherent; such a stack is built, and a warning said."""
-
-
-class Misfit(StrEnum):
-    """Who carries the misfit."""
-
-    STIFFNESS = "stiffness"
-    EQUAL = "equal"
-    TOP = "top"
-    BOTTOM = "bottom"
 
 
 class Format(StrEnum):

@@ -17,6 +17,7 @@ import typer
 from schema.errors import StackscreenError
 from stackscreen.cli.console import progress_bar, step
 from stackscreen.cli.engine import open_engine
+from stackscreen.cli.misfit_option import Misfit
 from stackscreen.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
 _NO_LIMIT = 2**31 - 1
 _REPORT_BYTES = 1 << 16
-
-
-class Misfit(StrEnum):
-    """Who carries the misfit, as the option says it: see `stackscreen.pairs.misfit`."""
-
-    SHARED = "shared"
-    EQUAL = "equal"
-    TOP = "top"
-    BOTTOM = "bottom"
 
 
 class By(StrEnum):
@@ -80,8 +72,9 @@ def match(
     ] = False,
     by: Annotated[By, typer.Option(help="order of the list")] = By.AREA,
     misfit: Annotated[
-        Misfit, typer.Option(help="who carries it; shared: by stiffness where known, on a crystal all by the layer")
-    ] = Misfit.SHARED,
+        Misfit | None,
+        typer.Option(help="who carries it; default: on a crystal the layer alone, else by stiffness where known"),
+    ] = None,
     levels: Annotated[
         str, typer.Option(help="% of strain, the smallest supercell within each of which is shown")
     ] = "0.5,1,2,3",
@@ -237,7 +230,7 @@ def _match_two(
     above: str,
     limits: tuple[float, float, int],
     levels: list[float],
-    misfit: Misfit,
+    misfit: Misfit | None,
     by: By,
 ) -> _Found:
     from stackscreen.pairs import PairLimits
@@ -266,13 +259,13 @@ def _match_two(
     return _Found(bottom, top, bounds, within, steps, *_shares(misfit, bottom, top))
 
 
-def _shares(misfit: Misfit, bottom: NamedSide, top: NamedSide) -> tuple[tuple[float, float], str]:
+def _shares(misfit: Misfit | None, bottom: NamedSide, top: NamedSide) -> tuple[tuple[float, float], str]:
     """The parts of the misfit that bottom and top carry, and why."""
     from stackscreen.pairs.misfit import MisfitPolicy, share
 
-    if misfit is not Misfit.SHARED:
+    if misfit in (Misfit.EQUAL, Misfit.TOP, Misfit.BOTTOM):
         return share(MisfitPolicy(misfit.value)), "as asked"
-    if bottom.is_surface != top.is_surface:
+    if misfit is None and bottom.is_surface != top.is_surface:
         policy = MisfitPolicy.TOP if bottom.is_surface else MisfitPolicy.BOTTOM
         return share(policy), "by the layer alone, as the other side is a crystal"
     parts = share(MisfitPolicy.STIFFNESS, bottom.stiffness, top.stiffness)
