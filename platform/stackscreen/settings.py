@@ -122,8 +122,9 @@ class RescreenSettings(_Group):
 class ScreenSettings(_Group):
     """Which pairs match, how the work is cut, and which pairs become candidates."""
 
+    # A tile keeps strains in two bytes, in units of 1e-6.
     max_strain: Annotated[float, Unit("1")] = Field(
-        0.02, gt=0, le=0.2, description="total misfit of a match: its largest principal Hencky strain"
+        0.02, gt=0, le=0.065, description="total misfit of a match: its largest principal Hencky strain"
     )
     max_area: Annotated[float, Unit("Å²")] = Field(400.0, gt=0, le=4000, description="area of the common supercell")
     max_atoms: int = Field(200, ge=2, description="atoms in the common supercell")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackscreen.settings import BROKER_SCHEMES, load_settings
+from stackscreen.settings import BROKER_SCHEMES, ScreenSettings, load_settings
 from stackscreen.settings_errors import SettingsError
 from stackscreen.settings_report import masked, report
 
@@ -121,3 +121,10 @@ def test_both_spellings_of_a_database_url_mean_the_same(scheme: str) -> None:
 def test_no_password_survives_masking(password: str, scheme: str) -> None:
     shown = masked(f"{scheme}user:{password}§@host:1/0")
     assert shown == f"{scheme}user:***@host:1/0"
+
+
+def test_no_strain_is_allowed_that_a_tile_cannot_hold() -> None:
+    from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
+
+    largest = next(m.le for m in ScreenSettings.model_fields["max_strain"].metadata if hasattr(m, "le"))
+    assert round(largest / STRAIN_UNIT) < NO_MATCH
