@@ -72,7 +72,7 @@ def test_a_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch,
     [
         (
             "[screen]\nmax_strain = 'wide'\n",
-            r"screen.max_strain = 'wide' \(file .*.toml\).*above 0.*at most 0.2",
+            r"screen.max_strain = 'wide' \(file .*.toml\).*above 0.*at most 0.065",
         ),
         ("[screen]\nmax_area = -1\n", r"screen.max_area = -1 .*above 0.*in Å²"),
         ("[screen]\nmax_area = nan\n", r"screen.max_area = nan .*a number"),
