@@ -7,7 +7,6 @@ overruns its time is read again record by record, each in a process that may die
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import time
 import warnings
@@ -205,8 +204,3 @@ def _bytes_of(item: Item) -> int:
     content = item.content if isinstance(item, Raw) else item.raw_text
     parts = content if isinstance(content, (tuple, list)) else [content]
     return sum(len(part) for part in parts if isinstance(part, (bytes, str)))
-
-
-def default_workers() -> int:
-    """Processes for parsing: one a processor that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
