@@ -12,8 +12,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, wait
 from concurrent.futures import TimeoutError as OutOfTime
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ from etl.source import Raw, Source, kept_text
 
 Item = Raw | RawFailure
 
+_TRIES = 2
+"""How often a record is tried alone: its process may have been killed by somebody else."""
+_PATIENCE_S = 0.5
 _CHUNK_BYTES = 8 << 20
 """Rows with spectra hold megabytes: a hundred of them would not be a small message."""
 CRASHED, TOO_SLOW = "crashed_parser", "too_slow"
@@ -93,22 +97,18 @@ class Parser:
         self._source = source
         self._limits = limits
         self._arguments = (source, known, limits.memory_bytes)
-        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        self._pool = self._new_pool(self._limits.workers)
+        self._pool = self._new_pool()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resources.close()
+        _end(self._pool)
 
-    def _new_pool(self, workers: int) -> ProcessPool:
-        pool = ProcessPool(workers, initializer=_start, initargs=self._arguments, context=_context())
-        self._resources.callback(pool.join)
-        self._resources.callback(pool.stop)
-        return pool
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(self._limits.workers, initializer=_start, initargs=self._arguments, context=_context())
 
     def reads(self, path: Path) -> Iterator[list[Read]]:
         """The judged records of the file in its order, a chunk at a time.
@@ -116,7 +116,7 @@ class Parser:
         Raises:
             ImportFileError: the file turns out to be damaged on the way; what was read before has been yielded.
         """
-        under_way: deque[tuple[list[Item], ProcessFuture[list[Read]]]] = deque()
+        under_way: deque[tuple[list[Item], _Task]] = deque()
         damage: Exception | None = None
         chunks = _chunks(self._source.cut(path), self._limits.chunk)
         while True:
@@ -132,34 +132,99 @@ class Parser:
                 under_way.append((chunk, self._schedule(chunk)))
             if not under_way:
                 break
-            items, future = under_way.popleft()
-            yield self._result(items, future)
+            items, task = under_way.popleft()
+            yield self._result(items, task)
         if damage is not None:
             raise damage
 
-    def _schedule(self, items: list[Item]) -> ProcessFuture[list[Read]]:
-        return self._pool.schedule(_parse, args=(items,), timeout=self._limits.record_seconds)
+    def _schedule(self, items: list[Item]) -> _Task:
+        if not self._pool.active:
+            self._renew()
+        future = self._pool.schedule(_parse, args=(items,), timeout=self._limits.record_seconds)
+        return _Task(self._pool, future)
 
-    def _result(self, items: list[Item], future: ProcessFuture[list[Read]]) -> list[Read]:
+    def _renew(self) -> None:
+        """Begin anew with other processes: one that was killed may have held a lock that all others wait for."""
+        _end(self._pool)
+        self._pool = self._new_pool()
+
+    def _result(self, items: list[Item], task: _Task) -> list[Read]:
         try:
-            return future.result()
-        except (ProcessExpired, OutOfTime, MemoryError):
-            return [self._alone(item) for item in items]
+            return task.result()
+        except _BrokenPoolError:
+            # Another chunk's doing, most likely.
+            return self._again(items)
+        except (ProcessExpired, OutOfTime):
+            self._renew()
+        except MemoryError:
+            pass
+        return [self._alone(item) for item in items]
+
+    def _again(self, items: list[Item]) -> list[Read]:
+        try:
+            return self._schedule(items).result()
+        except (ProcessExpired, OutOfTime, _BrokenPoolError):
+            self._renew()
+        except MemoryError:
+            pass
+        return [self._alone(item) for item in items]
 
     def _alone(self, item: Item) -> Read:
-        started = time.monotonic()
+        reason = ""
+        rule = CRASHED
+        for _ in range(_TRIES):
+            started = time.monotonic()
+            try:
+                return self._schedule([item]).result()[0]
+            except MemoryError:
+                size = self._limits.memory_bytes >> 20
+                return judge(_failure(item, CRASHED, f"{item_name(item)} needs more than {size} MiB to be read."))
+            except OutOfTime:
+                rule, reason = TOO_SLOW, f"{item_name(item)} was not read within {self._limits.record_seconds:g} s."
+            except ProcessExpired as error:
+                spent = time.monotonic() - started
+                reason = f"{item_name(item)} ended its reader with exit code {error.exitcode} after {spent:.1f} s."
+                rule = CRASHED
+            except _BrokenPoolError:
+                rule, reason = CRASHED, f"{item_name(item)} ended all parsing processes."
+            self._renew()
+        return judge(_failure(item, rule, reason))
+
+
+class _BrokenPoolError(Exception):
+    """A process died within the pool's own bookkeeping, and took the pool with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A chunk under way in one pool."""
+
+    pool: ProcessPool
+    future: ProcessFuture[list[Read]]
+
+    def result(self) -> list[Read]:
+        """Wait for the outcome.
+
+        Raises:
+            _BrokenPoolError: it will never come.
+        """
+        # A pool that broke leaves its futures unanswered, so its health is asked for while waiting.
+        while not wait([self.future], timeout=_PATIENCE_S).done:
+            if not self.pool.active:
+                raise _BrokenPoolError
         try:
-            return self._schedule([item]).result()[0]
-        except OutOfTime:
-            reason = f"{item_name(item)} was not read within {self._limits.record_seconds:g} s."
-            return judge(_failure(item, TOO_SLOW, reason))
-        except MemoryError:
-            size = self._limits.memory_bytes >> 20
-            return judge(_failure(item, CRASHED, f"{item_name(item)} needs more than {size} MiB to be read."))
-        except ProcessExpired as error:
-            reason = f"{item_name(item)} ended its reader with exit code {error.exitcode}"
-            reason += f" after {time.monotonic() - started:.1f} s."
-            return judge(_failure(item, CRASHED, reason))
+            return self.future.result()
+        except (CancelledError, RuntimeError) as error:
+            if self.pool.active:
+                raise
+            raise _BrokenPoolError from error
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    # What is broken cannot be joined; its processes see the closed pipes and leave.
+    with suppress(RuntimeError, OSError):
+        pool.join()
 
 
 def item_name(item: Item) -> str:

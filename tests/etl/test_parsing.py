@@ -70,7 +70,7 @@ def test_records_come_in_the_order_of_the_file_whichever_process_is_faster(tmp_p
 def test_a_parsing_process_killed_from_outside_loses_no_record(tmp_path: Path) -> None:
     path = lines_file(tmp_path, ["nothing"] * 3000)
     found = []
-    with Parser(Misbehaving(), frozenset(), ParserLimits(workers=2, chunk=50)) as parser:
+    with Parser(Misbehaving(), frozenset(), ParserLimits(workers=2, chunk=50, record_seconds=4)) as parser:
         for number, chunk in enumerate(parser.reads(path)):
             found += [read.external_id for read in chunk if read.accepted is not None]
             if number in {3, 20}:
