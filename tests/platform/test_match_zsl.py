@@ -21,7 +21,8 @@ from benchmarks.zsl import Lattice, exhaustive_zsl, hetdb_reproduced, lattices_o
 from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import PairLimits, ShapeTable, match_row, solve_pair
 from stackscreen.pairs.pair_file import LatticeCell, PairFileError, lattice_cell, match_file
-from stackscreen.pairs.solutions import TooManyCellsError, coincidences, smallest_by_level, superlattices
+from stackscreen.pairs.solutions import TooManyCellsError, coincidences, smallest_by_level
+from stackscreen.pairs.superlattices import superlattices
 from stackscreen.query.reading import reading
 from stackscreen.query.sides import NamedSide, UnknownSideError, find_sides, one_side
 from stackscreen.settings import Settings

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackscreen.pairs.limits import PairLimits
+from stackscreen.pairs.maps import least_twists
 from stackscreen.pairs.match import match_row
 from stackscreen.pairs.shapes import ShapeTable
-from stackscreen.pairs.solutions import least_twists
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class PairMatches:
     Attributes:
         n, m: cells of the first and of the second lattice, shape (K,); 0 where none lies within the limits.
         strain: largest principal Hencky strain of the whole misfit, shape (K,), dimensionless; NaN where none.
-        twist: degrees, shape (K,), see `solutions.folded_twist`: of equally strained ones the least; NaN where none.
+        twist: degrees, shape (K,), see `pairs.twist.folded_twist`: of equally strained ones the least; NaN where none.
         area: Å², of the matched supercell √(n A₁ m A₂), shape (K,); NaN where none.
         natoms: atoms of both sides in the supercell, shape (K,); 0 where none.
     """

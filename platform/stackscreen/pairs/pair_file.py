@@ -15,7 +15,8 @@ from schema.errors import StackscreenError
 from schema.plane_lattice import MIN_AREA, PlaneLattice
 from stackscreen.pairs.batch import match_pairs
 from stackscreen.pairs.limits import PairLimits
-from stackscreen.pairs.solutions import max_cells, reduced_shape
+from stackscreen.pairs.solutions import max_cells
+from stackscreen.pairs.superlattices import reduced_shape
 
 LATTICE_COLUMNS: Final = ("a1", "b1", "gamma1", "natoms1", "a2", "b2", "gamma2", "natoms2")
 ID_COLUMNS: Final = ("id1", "id2")

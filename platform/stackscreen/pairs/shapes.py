@@ -66,7 +66,8 @@ def _shapes_of_index(tau_re: float, tau_im: float, index: int, out_re: np.ndarra
 
 
 @njit(cache=True)
-def _divisor_sum(index: int) -> int:
+def divisor_sum(index: int) -> int:
+    """Number of superlattices of an index: the sum of its divisors."""
     total = 0
     for p in range(1, index + 1):
         if index % p == 0:
@@ -87,7 +88,7 @@ def _build(
     capacity = 0
     for i in range(members):
         for index in range(1, max_index[i] + 1):
-            forms = _divisor_sum(index)
+            forms = divisor_sum(index)
             capacity += forms
             largest = max(largest, forms)
     all_re = np.empty(capacity)
