@@ -89,7 +89,7 @@ class Parser:
 
     Args:
         source: the reader.
-        known: fingerprints of what the database holds, see `etl.judge.fingerprint`: such content is not interpreted.
+        known: fingerprints of what the database holds, see `etl.judge.fingerprint`: such content is not checked again.
         limits: what the processes may use.
     """
 
