@@ -176,14 +176,21 @@ def compute_and_store(connection: Connection, material_ids: Sequence[int]) -> in
     return len(wanted)
 
 
-def load_table(connection: Connection) -> FeatureTable:
-    """The feature vectors of all monolayers that have one in the present set."""
+def load_table(connection: Connection, *, only: Iterable[int] | None = None) -> FeatureTable:
+    """The feature vectors of the monolayers that have one in the present set.
+
+    Args:
+        connection: to read with.
+        only: material ids; all of them if None.
+    """
     query = (
         select(FeatureVector.material_id, FeatureVector.values)
         .join(FeatureSet, FeatureSet.id == FeatureVector.feature_set_id)
         .where(FeatureSet.key == features.KEY, FeatureSet.version == features.VERSION)
         .order_by(FeatureVector.material_id)
     )
+    if only is not None:
+        query = query.where(FeatureVector.material_id == func.any([int(number) for number in only]))
     rows = connection.execute(query).all()
     values = np.array([row[1] for row in rows], np.float32).reshape(len(rows), len(features.NAMES))
     return FeatureTable(np.array([row[0] for row in rows], np.int64), values)

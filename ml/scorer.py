@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +48,16 @@ class PairScorer:
         return cls(table, models, worst, PairFeatures(table.values))
 
     @classmethod
-    def load(cls, connection: Connection, *, run_id: int | None = None) -> PairScorer:
+    def load(
+        cls, connection: Connection, *, run_id: int | None = None, only: Iterable[int] | None = None
+    ) -> PairScorer:
         """A scorer from the database.
 
         Args:
             connection: to read with.
             run_id: take the model versions that this screening run was planned with, so that no run mixes versions;
                 None takes those served now.
+            only: ids of the materials that will be scored; all that have features if None.
 
         Raises:
             ArtefactError: a model's bytes are not what its digest says.
@@ -66,8 +71,8 @@ class PairScorer:
                 .where(ScreeningRunModel.run_id == run_id, ModelVersion.target.in_(TARGETS))
             )
             numbers = list(connection.execute(query).scalars())
-        models = [PairModel.from_bytes(load_artefact(connection, number)) for number in numbers]
-        return cls.build(load_table(connection), {model.target: model for model in models})
+        models = [_read(load_artefact(connection, number)) for number in numbers]
+        return cls.build(load_table(connection, only=only), {model.target: model for model in models})
 
     def score(
         self,
@@ -116,3 +121,9 @@ class PairScorer:
                 out[f"{target}_lower"][part] = predicted.lower
                 out[f"{target}_upper"][part] = predicted.upper
         return out
+
+
+@lru_cache(maxsize=16)
+def _read(artefact: bytes) -> PairModel:
+    """A model from its bytes; kept, as it compiles its trees only once."""
+    return PairModel.from_bytes(artefact)
