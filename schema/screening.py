@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     DateTime,
     Double,
     ForeignKey,
@@ -33,7 +34,13 @@ from schema.vocabulary import AlignmentType, BlockState, ChangeKind, InterfaceKi
 
 
 class ScreeningRun(Base):
-    """One screen of the whole pair space, with every input by version."""
+    """One screen of the whole pair space, with every input by version.
+
+    A run either screens everything, and then founds a *space*: it numbers the members, and its tiles hold all their
+    pairs. Or it continues the space of an earlier run: what changed since gets new numbers behind the old ones, and
+    tiles of their pairs alone. A member or a candidate belongs to the runs of its space from `since` on, up to but
+    without `until`; tiles are never changed. So each run of a space stays what it was when it was published.
+    """
 
     __tablename__ = "screening_run"
     __table_args__ = (
@@ -45,10 +52,22 @@ class ScreeningRun(Base):
         ),
         CheckConstraint("state <> 'published' OR published_at IS NOT NULL", name="published_has_time"),
         CheckConstraint("max_strain > 0 AND max_area > 0 AND max_atoms > 0", name="limits_are_positive"),
+        CheckConstraint("base_run_id < id AND matched_run_id < id", name="earlier_runs"),
         {"comment": "Screens of the pair space"},
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    base_run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("screening_run.id", ondelete="RESTRICT"),
+        comment="run whose space this one continues; null for a run that founded its own",
+    )
+    space_id: Mapped[int] = mapped_column(
+        Integer, Computed("coalesce(base_run_id, id)", persisted=True), comment="run that founded the space"
+    )
+    matched_run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("screening_run.id", ondelete="SET NULL"),
+        comment="run whose coincidence lattices were taken over where nothing about them had changed",
+    )
     state: Mapped[RunState] = mapped_column(enum_column(RunState, "state"), server_default="planned")
     inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of materials, features, models and limits")
     engine_version: Mapped[str] = mapped_column(Text, comment="version of the matching and scoring code")
@@ -83,19 +102,25 @@ class ScreeningRunModel(Base):
 class ScreeningMember(Base):
     """One side that a run may stack: the run's snapshot of a monolayer or a surface.
 
-    Members are numbered 0 to N-1 for monolayers and N to N+S-1 for surfaces; tiles and candidates speak in these
-    numbers, so that a later change of the materials cannot change what a published run says.
+    A space numbers its members 0 to N-1 for monolayers and N to N+S-1 for surfaces, later ones behind them in any
+    order; tiles and candidates speak in these numbers, which are never used again, so that a later change of the
+    materials cannot change what a published run says.
     """
 
     __tablename__ = "screening_member"
     __table_args__ = (
-        UniqueConstraint("run_id", "uid"),
+        Index("uq_screening_member_uid", "run_id", "uid", unique=True, postgresql_where=text("until IS NULL")),
         Index("ix_screening_member_material", "material_id", "run_id"),
+        CheckConstraint("run_id <= since AND since < until", name="since_before_until"),
         {"comment": "The materials of a run, numbered"},
     )
 
-    run_id: Mapped[int] = mapped_column(ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("screening_run.id", ondelete="CASCADE"), primary_key=True, comment="run that founded the space"
+    )
     member: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    since: Mapped[int] = mapped_column(Integer, comment="run that brought it")
+    until: Mapped[int | None] = mapped_column(Integer, comment="run from which on it is no member; null if it is")
     material_id: Mapped[int] = mapped_column(ForeignKey("material.id", ondelete="RESTRICT"))
     surface_id: Mapped[int | None] = mapped_column(ForeignKey("surface.id", ondelete="RESTRICT"))
     uid: Mapped[str] = mapped_column(
@@ -119,6 +144,9 @@ class ScreeningMember(Base):
     gap: Mapped[float | None] = mapped_column(Double, comment="eV, PBE gap; 0 metallic; null unknown")
     hull_energy: Mapped[float | None] = mapped_column(Double, comment="eV/atom above the convex hull; null unknown")
     inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of everything above and the features used")
+    fingerprint: Mapped[int] = mapped_column(
+        BigInteger, comment="hash of the material's rows in the database: if it is the same, so is inputs_digest"
+    )
 
 
 class PairBlock(Base):
@@ -155,7 +183,9 @@ class PairBlock(Base):
 class PairTile(Base):
     """All pairs of one row of one block, packed: structure of arrays, little-endian, one element a pair.
 
-    Pair k of the tile is (row, col_from + k).
+    Pair k of the tile is (row, col_from + k). In the run that founded a space the row is the lower side. The tile of a
+    member that came later holds its pairs with all members of smaller or the same number: of two layers the one of the
+    older material lies below, and a surface below any layer, as everywhere.
     """
 
     __tablename__ = "pair_tile"
@@ -171,10 +201,10 @@ class PairTile(Base):
 
     run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     row: Mapped[int] = mapped_column(
-        Integer, primary_key=True, autoincrement=False, comment="member on the bottom side"
+        Integer, primary_key=True, autoincrement=False, comment="member whose pairs these are"
     )
     col_from: Mapped[int] = mapped_column(
-        Integer, primary_key=True, autoincrement=False, comment="first member on the top side"
+        Integer, primary_key=True, autoincrement=False, comment="first member that it is paired with"
     )
     block: Mapped[int] = mapped_column(Integer)
     n_pairs: Mapped[int] = mapped_column(Integer)
@@ -192,7 +222,7 @@ class PairTile(Base):
 class Candidate(Base):
     """A pair that passed the run's physical filter, with everything known or predicted of it.
 
-    Visible to readers once its run is published.
+    Visible to readers once the run that brought it is published, and until one is published that took it away.
     """
 
     __tablename__ = "candidate"
@@ -208,15 +238,21 @@ class Candidate(Base):
         Index("ix_candidate_run_id_score", "run_id", text("score DESC"), "bottom", "top"),
         Index("ix_candidate_top", "run_id", "top", "bottom"),
         Index("ix_candidate_alignment_gap", "run_id", "alignment", "gap", "score"),
-        Index("ix_candidate_block", "run_id", "block"),
+        Index("ix_candidate_until", "run_id", "until", postgresql_where=text("until IS NOT NULL")),
+        Index("ix_candidate_since", "run_id", "since", postgresql_where=text("since > run_id")),
+        CheckConstraint("run_id <= since AND since < until", name="since_before_until"),
         CheckConstraint("kind <> 'homobilayer' OR bottom = top", name="homobilayer_is_diagonal"),
         CheckConstraint("n > 0 AND m > 0", name="supercell"),
         {"comment": "Pairs that passed the physical filter"},
     )  # fmt: skip
 
-    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    run_id: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, comment="run that founded the space"
+    )
     bottom: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="member below")
     top: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="member above")
+    since: Mapped[int] = mapped_column(Integer, comment="run that brought it")
+    until: Mapped[int | None] = mapped_column(Integer, comment="run from which on it is no candidate; null if it is")
     block: Mapped[int] = mapped_column(Integer, comment="block that made it")
     kind: Mapped[InterfaceKind] = mapped_column(enum_column(InterfaceKind, "kind"))
     n: Mapped[int] = mapped_column(SmallInteger, comment="cells of the bottom in the supercell")

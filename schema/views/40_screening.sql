@@ -4,11 +4,12 @@ SELECT b.uid AS bottom_uid, t.uid AS top_uid, b.formula AS bottom, t.formula AS 
        c.alignment, c.gap_anderson, c.valence_offset, c.conduction_offset, c.work_function_difference, c.distance_vdw,
        c.binding_energy, c.binding_energy_lower, c.binding_energy_upper,
        c.distance, c.distance_lower, c.distance_upper, c.gap, c.gap_lower, c.gap_upper,
-       c.domain_distance, c.hull_energy, c.score, c.run_id
-FROM candidate c
-JOIN screening_run r ON r.id = c.run_id AND r.state = 'published'
+       c.domain_distance, c.hull_energy, c.score, r.id AS run_id
+FROM screening_run r
+JOIN candidate c ON c.run_id = r.space_id AND c.since <= r.id AND (c.until IS NULL OR c.until > r.id)
 JOIN screening_member b ON b.run_id = c.run_id AND b.member = c.bottom
-JOIN screening_member t ON t.run_id = c.run_id AND t.member = c.top;
+JOIN screening_member t ON t.run_id = c.run_id AND t.member = c.top
+WHERE r.state = 'published';
 
 COMMENT ON VIEW analyst.candidates IS 'Pairs of the published run that passed its physical filter; binding energy, distance and gap are model predictions with 90 % intervals';
 COMMENT ON COLUMN analyst.candidates.bottom_uid IS 'material or surface below';
@@ -42,34 +43,78 @@ COMMENT ON COLUMN analyst.candidates.hull_energy IS 'eV/atom, larger of the two 
 COMMENT ON COLUMN analyst.candidates.score IS '0 to 1, ranking score: see docs/ranking.md';
 COMMENT ON COLUMN analyst.candidates.run_id IS 'screening run';
 
--- Any pair of the published run, also those that are no candidates, straight from the packed tiles.
+-- The members of each run: those of its space that came no later and have not gone.
+CREATE VIEW analyst.run_members AS
+SELECT r.id AS run_id, s.member, s.uid, s.formula, s.surface_id IS NOT NULL AS surface, s.n_atoms,
+       exp(s.ln_area) AS area, s.since
+FROM screening_run r
+JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id);
+COMMENT ON VIEW analyst.run_members IS 'Layers and surfaces of each screening run';
+COMMENT ON COLUMN analyst.run_members.run_id IS 'screening run';
+COMMENT ON COLUMN analyst.run_members.member IS 'number of the member in the runs of its space';
+COMMENT ON COLUMN analyst.run_members.uid IS 'stable name of the material, with the Miller plane for a surface';
+COMMENT ON COLUMN analyst.run_members.formula IS 'reduced formula';
+COMMENT ON COLUMN analyst.run_members.surface IS 'whether it is a surface of a bulk phase';
+COMMENT ON COLUMN analyst.run_members.n_atoms IS 'atoms per cell; of the whole slab for a surface';
+COMMENT ON COLUMN analyst.run_members.area IS 'Å², cell';
+COMMENT ON COLUMN analyst.run_members.since IS 'run that brought it, as it is';
+
+-- Any pair of any run whose tiles are kept, also those that are no candidates, straight from the packed tiles.
+-- substring before get_byte: of a tile that is stored out of line, only the wanted bytes are read.
+CREATE FUNCTION analyst.pairs_of_member(run integer, number integer)
+RETURNS TABLE (partner integer, below boolean, n integer, m integer, strain integer, score integer)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    WITH me AS (
+        SELECT s.*, r.id AS asked
+        FROM screening_run r
+        JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
+        WHERE r.id = run AND s.member = number
+    ), found AS (
+        -- whole tiles of its own row
+        SELECT t.col_from + k AS partner, get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
+               get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
+               get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score
+        FROM me JOIN pair_tile t ON t.run_id = me.since AND t.row = me.member
+        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
+        UNION ALL
+        -- one element of each tile whose columns hold it: the earlier ones it was founded with, and later members'
+        SELECT t.row, get_byte(substring(t.n FROM k + 1 FOR 1), 0), get_byte(substring(t.m FROM k + 1 FOR 1), 0),
+               get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 0)
+                   + 256 * get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 1),
+               get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 0)
+                   + 256 * get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 1)
+        FROM me
+        JOIN screening_run r ON r.space_id = me.run_id AND r.id <= me.asked
+        JOIN pair_tile t ON t.run_id = r.id AND t.row <> me.member
+         AND me.member >= t.col_from AND me.member < t.col_from + t.n_pairs
+        CROSS JOIN LATERAL (SELECT me.member - t.col_from AS k) AS place
+    )
+    SELECT f.partner,
+           CASE WHEN (me.surface_id IS NULL) = (p.surface_id IS NULL) THEN me.material_id <= p.material_id
+                ELSE me.surface_id IS NOT NULL END,
+           f.n, f.m, f.strain, f.score
+    FROM me
+    CROSS JOIN found f
+    JOIN screening_member p ON p.run_id = me.run_id AND p.member = f.partner
+     AND p.since <= me.asked AND (p.until IS NULL OR p.until > me.asked)
+    WHERE me.surface_id IS NULL OR p.surface_id IS NULL
+$$;
+COMMENT ON FUNCTION analyst.pairs_of_member(integer, integer) IS
+'All pairs of one member of a run, by number, as packed in its tiles: partner, whether the member lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in 1e-6 (65535 = none), geometric score in 1/65535; no row where the run''s tiles were dropped';
+
 CREATE FUNCTION analyst.pairs_of(material_uid text)
 RETURNS TABLE (partner_uid text, partner text, below boolean, n integer, m integer, strain double precision, score double precision)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    WITH me AS (
-        SELECT s.run_id, s.member
-        FROM screening_member s JOIN screening_run r ON r.id = s.run_id AND r.state = 'published'
-        WHERE s.uid = material_uid
-    ), found AS (
-        -- pairs in which it lies below: whole tiles of its own row
-        SELECT t.run_id, t.col_from + k AS partner, true AS below, k, t.n, t.m, t.strain, t.score
-        FROM me JOIN pair_tile t ON t.run_id = me.run_id AND t.row = me.member
-        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
-        UNION ALL
-        -- pairs in which it lies above: one element of each tile whose columns hold it
-        SELECT t.run_id, t.row, false, me.member - t.col_from, t.n, t.m, t.strain, t.score
-        FROM me JOIN pair_tile t
-          ON t.run_id = me.run_id AND t.row <> me.member
-         AND me.member >= t.col_from AND me.member < t.col_from + t.n_pairs
-    )
-    SELECT p.uid, p.formula, f.below,
-           get_byte(f.n, f.k),
-           get_byte(f.m, f.k),
-           nullif(get_byte(f.strain, 2 * f.k) + 256 * get_byte(f.strain, 2 * f.k + 1), 65535) / 1e4::double precision,
-           (get_byte(f.score, 2 * f.k) + 256 * get_byte(f.score, 2 * f.k + 1)) / 65535::double precision
-    FROM found f
-    JOIN screening_member p ON p.run_id = f.run_id AND p.member = f.partner
+    SELECT p.uid, p.formula, f.below, f.n, f.m, nullif(f.strain, 65535) / 1e4::double precision,
+           f.score / 65535::double precision
+    FROM screening_run r
+    JOIN screening_member me ON me.run_id = r.space_id AND me.uid = material_uid
+     AND me.since <= r.id AND (me.until IS NULL OR me.until > r.id)
+    CROSS JOIN LATERAL analyst.pairs_of_member(r.id, me.member) f
+    JOIN screening_member p ON p.run_id = r.space_id AND p.member = f.partner
+    WHERE r.state = 'published'
 $$;
 COMMENT ON FUNCTION analyst.pairs_of(text) IS
 'All pairs of one material in the published run: partner, whether the material lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), geometric score 0 to 1';
@@ -80,22 +125,33 @@ RETURNS TABLE (bottom_uid text, top_uid text, bottom text, top text, n integer, 
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
     WITH sides AS (
-        SELECT s.*
-        FROM screening_member s JOIN screening_run r ON r.id = s.run_id AND r.state = 'published'
-        WHERE s.uid IN (one_uid, other_uid)
-    ), found AS (
-        -- which of the two lies below is the run's to say: only that tile exists
+        SELECT s.*, r.id AS asked
+        FROM screening_run r
+        JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
+        WHERE r.state = 'published' AND s.uid IN (one_uid, other_uid)
+    ), ordered AS (
+        -- a surface lies below, and of two layers the older material
         SELECT b.uid AS bottom_uid, u.uid AS top_uid, b.formula AS bottom, u.formula AS top,
-               get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
-               get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
-               get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score,
                b.n_atoms AS atoms_below, u.n_atoms AS atoms_above,
-               exp(b.ln_area) AS area_below, exp(u.ln_area) AS area_above, b.surface_id IS NOT NULL AS on_bulk
+               exp(b.ln_area) AS area_below, exp(u.ln_area) AS area_above, b.surface_id IS NOT NULL AS on_bulk,
+               -- the tile is that of the one that came later; of two that came together with the space, the lower's
+               CASE WHEN greatest(b.since, u.since) = b.run_id THEN b.member ELSE greatest(b.member, u.member) END AS row,
+               CASE WHEN greatest(b.since, u.since) = b.run_id THEN u.member ELSE least(b.member, u.member) END AS col,
+               greatest(b.since, u.since) AS made_by
         FROM sides b
         JOIN sides u ON u.run_id = b.run_id AND (b.uid, u.uid) IN ((one_uid, other_uid), (other_uid, one_uid))
-        JOIN pair_tile t ON t.run_id = b.run_id AND t.row = b.member
-         AND u.member >= t.col_from AND u.member < t.col_from + t.n_pairs
-        CROSS JOIN LATERAL (SELECT u.member - t.col_from AS k) AS place
+        WHERE u.surface_id IS NULL AND (b.surface_id IS NOT NULL OR b.material_id <= u.material_id)
+    ), found AS (
+        SELECT o.*, get_byte(substring(t.n FROM k + 1 FOR 1), 0) AS n,
+               get_byte(substring(t.m FROM k + 1 FOR 1), 0) AS m,
+               get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 0)
+                   + 256 * get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 1) AS strain,
+               get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 0)
+                   + 256 * get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 1) AS score
+        FROM ordered o
+        JOIN pair_tile t ON t.run_id = o.made_by AND t.row = o.row
+         AND o.col >= t.col_from AND o.col < t.col_from + t.n_pairs
+        CROSS JOIN LATERAL (SELECT o.col - t.col_from AS k) AS place
     )
     SELECT bottom_uid, top_uid, bottom, top, n, m, nullif(strain, 65535) / 1e4::double precision,
            CASE WHEN n > 0 THEN n * atoms_below + m * atoms_above END,

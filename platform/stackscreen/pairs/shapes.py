@@ -159,3 +159,25 @@ class ShapeTable:
 
     def __len__(self) -> int:
         return len(self.ln_area)
+
+    def joined(self, other: ShapeTable) -> ShapeTable:
+        """The lattices of this table, and those of another behind them.
+
+        Raises:
+            ValueError: the two were made for different limits.
+        """
+        if other.limits != self.limits:
+            raise ValueError(f"tables for {self.limits} and {other.limits} cannot be joined")
+        if not len(other):
+            return self
+        # `start` counts shapes, `first` counts rows of `start`; the last of `first` is the next lattice's.
+        return ShapeTable(
+            np.concatenate([self.ln_area, other.ln_area]),
+            np.concatenate([self.n_atoms, other.n_atoms]),
+            np.concatenate([self.max_index, other.max_index]),
+            np.concatenate([self.first, self.first[-1] + other.first[1:]]),
+            np.concatenate([self.start, len(self.shape_re) + other.start]),
+            np.concatenate([self.shape_re, other.shape_re]),
+            np.concatenate([self.shape_im, other.shape_im]),
+            self.limits,
+        )

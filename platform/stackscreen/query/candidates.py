@@ -17,6 +17,7 @@ from schema.vocabulary import RunState
 from stackscreen.query.conditions import where
 from stackscreen.query.criteria import Criteria, CriteriaError
 from stackscreen.query.fields import FIELDS
+from stackscreen.screening.spaces import RunKey
 
 MAX_PAGE = 1000
 MAX_OFFSET = 10_000_000
@@ -54,6 +55,7 @@ class Run:
     """The published run: what every reader sees."""
 
     id: int
+    space_id: int
     n_monolayers: int
     n_surfaces: int
     n_pairs: int
@@ -61,6 +63,11 @@ class Run:
     max_strain: float
     published_at: datetime
     candidate_rule: dict[str, Any] = field(hash=False)
+
+    @property
+    def key(self) -> RunKey:
+        """Its number and its space's."""
+        return RunKey(self.id, self.space_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ def published_run(connection: Connection) -> Run:
 
 def count(connection: Connection, run: Run, criteria: Criteria) -> int:
     """How many candidates the filter selects, exactly."""
-    return connection.execute(select(func.count()).select_from(Candidate).where(where(criteria, run.id))).scalar_one()
+    return connection.execute(select(func.count()).select_from(Candidate).where(where(criteria, run.key))).scalar_one()
 
 
 def listing(run: Run, criteria: Criteria, order: Order) -> Select[Any]:
@@ -137,7 +144,7 @@ def listing(run: Run, criteria: Criteria, order: Order) -> Select[Any]:
         select(*(column.label(name) for name, column in COLUMNS.items()), Candidate.bottom, Candidate.top)
         .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
         .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
-        .where(where(criteria, run.id))
+        .where(where(criteria, run.key))
         .order_by(key, Candidate.bottom, Candidate.top)
     )
 
@@ -244,7 +251,7 @@ def scatter(
     The sample is taken by a hash of the pair: it favours no part of the cloud, and the same filter shows the same
     points every time. Its size is `points` up to chance.
     """
-    known = and_(where(criteria, run.id), COLUMNS[x].is_not(None), COLUMNS[y].is_not(None))
+    known = and_(where(criteria, run.key), COLUMNS[x].is_not(None), COLUMNS[y].is_not(None))
     total = connection.execute(select(func.count()).select_from(Candidate).where(known)).scalar_one()
     names = (*_SIDES, "alignment", "kind", "strain", "n_atoms", "score")
     statement = (
@@ -274,7 +281,7 @@ class Histogram:
 def histogram(connection: Connection, run: Run, criteria: Criteria, name: str, *, bins: int = 40) -> Histogram:
     """How one numeric column of the filter is distributed."""
     column = COLUMNS[name]
-    selected = where(criteria, run.id)
+    selected = where(criteria, run.key)
     low, high, known, every = connection.execute(
         select(func.min(column), func.max(column), func.count(column), func.count())
         .select_from(Candidate)

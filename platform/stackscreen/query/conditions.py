@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from schema import Candidate, ScreeningMember
 from stackscreen.query.criteria import Condition, Criteria, Operator
 from stackscreen.query.fields import FIELDS
+from stackscreen.screening.spaces import RunKey, of_run
 
 # A uid is a formula, a dash and eight hexadecimal digits, with the plane behind it for a surface: Au-1f0c22ab(111),
 # and the number of its termination where there are several.
@@ -20,17 +21,18 @@ _SEARCHED = _NAME + " " + ScreeningMember.uid
 _ELEMENTS = type_coerce(ScreeningMember.elements, ARRAY(Text))
 
 
-def _members(run_id: int, condition: ColumnElement[bool]) -> Select[Any]:
-    return select(ScreeningMember.member).where(ScreeningMember.run_id == run_id, condition)
+def _members(space_id: int, condition: ColumnElement[bool]) -> Select[Any]:
+    # Gone members may be among them: no candidate of the run has one.
+    return select(ScreeningMember.member).where(ScreeningMember.run_id == space_id, condition)
 
 
-def _either(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    members = _members(run_id, condition)
+def _either(space_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    members = _members(space_id, condition)
     return or_(Candidate.bottom.in_(members), Candidate.top.in_(members))
 
 
-def _both(run_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    members = _members(run_id, condition)
+def _both(space_id: int, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    members = _members(space_id, condition)
     return and_(Candidate.bottom.in_(members), Candidate.top.in_(members))
 
 
@@ -71,20 +73,20 @@ def _limit(value: float) -> ColumnElement[float]:
     return cast(max(min(value, 3.4e38), -3.4e38), REAL)
 
 
-def _all_elements(run_id: int, value: Any) -> ColumnElement[bool]:
-    return and_(*(_either(run_id, _ELEMENTS.contains([symbol])) for symbol in value))
+def _all_elements(space_id: int, value: Any) -> ColumnElement[bool]:
+    return and_(*(_either(space_id, _ELEMENTS.contains([symbol])) for symbol in value))
 
 
-def _no_elements(run_id: int, value: Any) -> ColumnElement[bool]:
-    return _both(run_id, ~_ELEMENTS.overlap(list(value)))
+def _no_elements(space_id: int, value: Any) -> ColumnElement[bool]:
+    return _both(space_id, ~_ELEMENTS.overlap(list(value)))
 
 
-def _has_text(run_id: int, value: Any) -> ColumnElement[bool]:
+def _has_text(space_id: int, value: Any) -> ColumnElement[bool]:
     words = [
         or_(*(_SEARCHED.icontains(spelling, autoescape=True) for spelling in sorted(spellings(word))))
         for word in value.split()
     ]
-    return and_(*(_either(run_id, word) for word in words))
+    return and_(*(_either(space_id, word) for word in words))
 
 
 _RENDER: Mapping[Operator, Callable[[int, Condition], ColumnElement[bool]]] = {
@@ -99,10 +101,10 @@ _RENDER: Mapping[Operator, Callable[[int, Condition], ColumnElement[bool]]] = {
 }
 
 
-def where(criteria: Criteria, run_id: int) -> ColumnElement[bool]:
+def where(criteria: Criteria, run: RunKey) -> ColumnElement[bool]:
     """The condition on `candidate` that selects what `criteria` asks for in one run.
 
     A number that is not known satisfies no limit.
     """
-    rendered = (_RENDER[one.operator](run_id, one) for one in criteria.conditions)
-    return and_(Candidate.run_id == run_id, *rendered)
+    rendered = (_RENDER[one.operator](run.space_id, one) for one in criteria.conditions)
+    return and_(of_run(Candidate, run), *rendered)

@@ -28,6 +28,7 @@ from schema import (
 from schema.errors import StackscreenError
 from schema.vocabulary import InterfaceKind, RecordState
 from stackscreen.query.candidates import BOTTOM, COLUMNS, TOP, Run, row_values
+from stackscreen.screening.spaces import of_run
 
 
 class UnknownPairError(StackscreenError):
@@ -171,7 +172,7 @@ def _candidate(connection: Connection, run: Run, bottom_uid: str, top_uid: str) 
         .select_from(Candidate)
         .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
         .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
-        .where(Candidate.run_id == run.id, BOTTOM.uid == bottom_uid, TOP.uid == top_uid)
+        .where(of_run(Candidate, run.key), BOTTOM.uid == bottom_uid, TOP.uid == top_uid)
     ).first()
 
 
@@ -187,7 +188,7 @@ def _side(connection: Connection, run: Run, uid: str, face: str) -> Side:
         )
         .join(Material, Material.id == columns.material_id)
         .outerjoin(Monolayer, Monolayer.material_id == Material.id)
-        .where(columns.run_id == run.id, columns.uid == uid)
+        .where(of_run(columns, run.key), columns.uid == uid)
     ).one()  # fmt: skip
     a = float(np.sqrt(np.exp(row.ln_area) / row.tau_im))
     b = a * float(np.hypot(row.tau_re, row.tau_im))
@@ -316,7 +317,7 @@ def material_names(connection: Connection, run: Run) -> list[tuple[str, str]]:
     """Uid and formula of everything that the run could stack, for a choice list."""
     rows = connection.execute(
         select(ScreeningMember.uid, ScreeningMember.formula)
-        .where(ScreeningMember.run_id == run.id)
+        .where(of_run(ScreeningMember, run.key))
         .order_by(func.lower(ScreeningMember.formula), ScreeningMember.uid)
     )
     return [(uid, formula) for uid, formula in rows]

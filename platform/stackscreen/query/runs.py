@@ -8,16 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, text
 
-from schema import ModelVersion, PairBlock, ScreeningMember, ScreeningRun, ScreeningRunModel
-from schema.errors import StackscreenError
+from schema import Candidate, ModelVersion, PairBlock, ScreeningMember, ScreeningRun, ScreeningRunModel
 from stackscreen.screening.saved import Reasons
+from stackscreen.screening.spaces import RunKey, UnknownRunError, of_run, run_key
 
 EXAMPLES: Final = 10
 """Candidates and members shown of each kind of difference; the counts are always of all."""
-
-
-class UnknownRunError(StackscreenError):
-    """There is no screening run of that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +138,14 @@ def show(connection: Connection, run_id: int) -> RunReport:
     )
     digests = connection.execute(
         text("""
-            SELECT encode(sha256(string_agg(inputs_digest, ''::bytea ORDER BY member)), 'hex') AS members,
+            SELECT encode(sha256(string_agg(s.inputs_digest, ''::bytea
+                                            ORDER BY s.surface_id NULLS FIRST, s.material_id)), 'hex') AS members,
                    (SELECT CASE WHEN bool_and(state = 'done')
                                 THEN encode(sha256(string_agg(digest, ''::bytea ORDER BY block)), 'hex') END
                     FROM pair_block WHERE run_id = :run) AS results
-            FROM screening_member WHERE run_id = :run
+            FROM screening_run r
+            JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
+            WHERE r.id = :run
         """),
         {"run": run_id},
     ).one()
@@ -196,7 +195,7 @@ def diff(connection: Connection, before: int, after: int, examples: int = EXAMPL
     }
     for example in member_examples["changed"]:
         example["columns"] = _changed_columns(connection, before, after, example["uid"])
-    dropped = [run.id for run in (old, new) if run.n_candidates and not _has_candidates(connection, run.id)]
+    dropped = [run.id for run in (old, new) if run.n_candidates and not _has_candidates(connection, run)]
     candidates, candidate_examples = (
         (None, {}) if dropped else _candidates(connection, before, after, reasons, examples)
     )
@@ -232,12 +231,12 @@ def _differences(old: dict[str, Any], new: dict[str, Any], missing: Any = None) 
 
 def _changed_columns(connection: Connection, before: int, after: int, uid: str) -> dict[str, list[Any]]:
     """Columns of a member that differ; "other inputs" where none does: atoms' positions, or features for the models."""
-    skipped = {"run_id", "member", "inputs_digest"}
+    skipped = {"run_id", "member", "since", "until", "inputs_digest", "fingerprint"}
     columns = [column for column in ScreeningMember.__table__.c if column.name not in skipped]
     old, new = (
         dict(
             connection.execute(
-                select(*columns).where(ScreeningMember.run_id == run_id, ScreeningMember.uid == uid)
+                select(*columns).where(of_run(ScreeningMember, run_key(connection, run_id)), ScreeningMember.uid == uid)
             ).mappings().one()
         )
         for run_id in (before, after)
@@ -245,22 +244,25 @@ def _changed_columns(connection: Connection, before: int, after: int, uid: str) 
     return _differences(old, new) or {"other inputs": ["positions or features", "positions or features"]}
 
 
-def _has_candidates(connection: Connection, run_id: int) -> bool:
-    found = connection.execute(text("SELECT 1 FROM candidate WHERE run_id = :run LIMIT 1"), {"run": run_id})
-    return found.first() is not None
+def _has_candidates(connection: Connection, run: Any) -> bool:
+    """Whether the run's candidates are all there still: those that later runs ended may have been dropped."""
+    kept = select(func.count()).select_from(Candidate).where(of_run(Candidate, RunKey(run.id, run.space_id)))
+    return connection.execute(kept).scalar_one() == run.n_candidates
 
 
 # A pair is told by its two uids, numbered for both runs alike, whichever lies below: a run has each pair once.
 _COMPARED = """
     WITH name AS (
-        SELECT run_id, member, uid, dense_rank() OVER (ORDER BY uid)::bigint AS id
-        FROM screening_member WHERE run_id IN (:before, :after)
+        SELECT r.id AS run_id, r.space_id, s.member, s.uid, dense_rank() OVER (ORDER BY s.uid)::bigint AS id
+        FROM screening_run r
+        JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
+        WHERE r.id IN (:before, :after)
     ), pair AS (
-        SELECT c.run_id, c.bottom, c.top, c.score, (least(b.id, t.id) << 32) + greatest(b.id, t.id) AS key
+        SELECT b.run_id, c.bottom, c.top, c.score, (least(b.id, t.id) << 32) + greatest(b.id, t.id) AS key
         FROM candidate c
-        JOIN name b ON b.run_id = c.run_id AND b.member = c.bottom
-        JOIN name t ON t.run_id = c.run_id AND t.member = c.top
-        WHERE c.run_id IN (:before, :after)
+        JOIN name b ON b.space_id = c.run_id AND b.member = c.bottom
+        JOIN name t ON t.run_id = b.run_id AND t.member = c.top
+        WHERE c.since <= b.run_id AND (c.until IS NULL OR c.until > b.run_id)
     ), compared AS (
         SELECT CASE WHEN old.key IS NULL THEN 'entered' WHEN new.key IS NULL THEN 'left' ELSE 'moved' END AS kind,
                coalesce(new.run_id, old.run_id) AS run_id,

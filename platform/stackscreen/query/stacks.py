@@ -15,6 +15,7 @@ from stackscreen.pairs.common_cell import CommonCell, Orientation, common_cell
 from stackscreen.pairs.misfit import MisfitPolicy, mean_stiffness
 from stackscreen.pairs.smallest import smallest_match
 from stackscreen.query.candidates import BOTTOM, TOP, Run
+from stackscreen.screening.spaces import of_run
 from stackscreen.structures import Gap, Sides, Stack, StackError, stack
 
 _SHOWN = 8
@@ -75,7 +76,7 @@ def side_of(connection: Connection, run: Run, name: str) -> Side:
     columns = ScreeningMember
     found = connection.execute(
         select(columns.uid, columns.material_id, columns.surface_id, columns.ln_area)
-        .where(columns.run_id == run.id, (columns.uid == name) | (columns.formula == name))
+        .where(of_run(columns, run.key), (columns.uid == name) | (columns.formula == name))
         .order_by(columns.uid != name, columns.member)
     ).all()
     if not found:
@@ -192,7 +193,7 @@ def _predicted(connection: Connection, run: Run, bottom: Side, top: Side, cell: 
             select(Candidate.distance)
             .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
             .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
-            .where(Candidate.run_id == run.id, BOTTOM.uid == bottom.uid, TOP.uid == top.uid)
+            .where(of_run(Candidate, run.key), BOTTOM.uid == bottom.uid, TOP.uid == top.uid)
         ).scalar()
         if kept is not None:
             return Gap(kept, "prediction of the run")

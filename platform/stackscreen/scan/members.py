@@ -17,6 +17,7 @@ from stackscreen.scan.kernel import Sides
 from stackscreen.scan.layout import PairLayout
 from stackscreen.screening.compute import facing_edges, hull_energies
 from stackscreen.screening.members import MemberTable, load_members
+from stackscreen.screening.spaces import of_run, run_key
 
 # As in `stackscreen.query.conditions`: the plane of a surface's uid, and the number of its termination.
 _PLANE: Final = re.compile(r"\([^()]*\)[-0-9]*$")
@@ -53,8 +54,8 @@ class Directory:
         table = load_members(connection, run_id)
         rows = connection.execute(
             select(ScreeningMember.uid, ScreeningMember.formula, ScreeningMember.elements)
-            .where(ScreeningMember.run_id == run_id)
-            .order_by(ScreeningMember.member)
+            .where(of_run(ScreeningMember, run_key(connection, run_id)))
+            .order_by(ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
         ).all()
         return cls.of(table, [(row.uid, row.formula, row.elements) for row in rows])
 

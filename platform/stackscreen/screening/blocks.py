@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows `row_from` to `row_to` (below) against columns `col_from` to `col_to` (above).
+    """Rows `row_from` to `row_to` (below) against columns `col_from` to `col_to` (above), by number.
 
-    Rows of monolayers meet only the columns from the diagonal on, so that every pair of layers is met once.
+    Rows of monolayers meet only the columns from the diagonal on, so that every pair of layers is met once. Rows of
+    members that came `later` than the founding of the space meet all members up to their own number, on either side.
     """
 
     row_from: int
@@ -17,6 +18,7 @@ class Block:
     col_from: int
     col_to: int
     triangular: bool
+    later: bool = False
 
     def first_column(self, row: int) -> int:
         """First column that `row` meets."""

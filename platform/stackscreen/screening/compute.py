@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.descriptors.band_alignment import Alignment, anderson
-from ml.scorer import PairScorer
 from schema.vocabulary import AlignmentType, InterfaceKind
-from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
+from stackscreen.pairs import MatchedRow, RowMatcher, ShapeIndex, ShapeTable, match_row
 from stackscreen.pairs.solution import principal_strains, von_mises_strain
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
@@ -69,7 +69,7 @@ class BlockResult:
 
     Attributes:
         tiles: one a row.
-        candidates: columns of `candidate` without run and block, for binary COPY.
+        candidates: columns of `candidate` without run, block and since, for binary COPY.
         n_matched, n_candidates: counts.
         digest: SHA-256 over tiles and candidates.
     """
@@ -81,21 +81,94 @@ class BlockResult:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+class Scorer(Protocol):
+    """What predicts pairs of layers: see `ml.scorer.PairScorer.score`."""
+
+    def score(
+        self,
+        material_a: NDArray[np.integer],
+        material_b: NDArray[np.integer],
+        *,
+        strain: NDArray[np.floating] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Predictions with intervals, each shape (pairs,)."""
+        ...
+
+
+@dataclass(frozen=True)
 class RunContext:
-    """What every block of a run needs, loaded once per process."""
+    """What every block of a run needs, loaded once per process.
+
+    Attributes:
+        members: of the run, by place.
+        shapes: superlattices of every member of the space, by number.
+        rule: what makes a candidate.
+        scorer: predicts layer pairs.
+    """
 
     members: MemberTable
-    matcher: RowMatcher
+    shapes: ShapeTable
     rule: CandidateRule
-    scorer: PairScorer
+    scorer: Scorer
 
-    @classmethod
-    def build(cls, members: MemberTable, limits: PairLimits, rule: CandidateRule, scorer: PairScorer) -> RunContext:
-        """Enumerate the superlattices of the run's members."""
-        shapes = ShapeTable.build(members.ln_area, members.tau, members.n_atoms, limits)
-        matcher = RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
-        return cls(members, matcher, rule, scorer)
+    @cached_property
+    def matcher(self) -> RowMatcher:
+        """Matches rows of the founding run; made when it is first asked for, as few later members do without."""
+        return RowMatcher(ShapeIndex.build(self.shapes, self.members.n_monolayers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The pairs of one row of a block.
+
+    Attributes:
+        col_from: number of the first member of its tile.
+        size: length of its tile.
+        at: where each pair lies in the tile, shape (pairs,); None where they fill it in order.
+        bottom, top: places of the lower and the upper side, shape (pairs,).
+        found: cells and strain, of bottom and top.
+    """
+
+    col_from: int
+    size: int
+    at: NDArray[np.int64] | None
+    bottom: NDArray[np.int64]
+    top: NDArray[np.int64]
+    found: MatchedRow
+
+    def laid_out(self, values: NDArray[Any], missing: int = 0) -> bytes:
+        """Values of the pairs as a column of the tile."""
+        if self.at is None:
+            return values.tobytes()
+        column = np.full(self.size, missing, values.dtype)
+        column[self.at] = values
+        return column.tobytes()
+
+
+def _row(context: RunContext, block: Block, row: int) -> _Row:
+    """A row of the founding run, in which numbers are places: the row below, the columns above."""
+    first = block.first_column(row)
+    columns = np.arange(first, block.col_to)
+    found = context.matcher.match(row, first)
+    return _Row(first, len(columns), None, np.full(len(columns), row), columns, found)
+
+
+def _later_row(context: RunContext, row: int) -> _Row:
+    """The pairs of a member that came later with every member of the run up to its own number."""
+    members = context.members
+    own = int(np.flatnonzero(members.number == row)[0])
+    layers = np.arange(len(members)) < members.n_monolayers
+    partners = np.flatnonzero((members.number <= row) & (layers | layers[own]))
+    found = match_row(context.shapes, row, members.number[partners])
+    # A surface lies below any layer, and of two layers the older material.
+    partner_below = np.where(layers[partners] == layers[own], partners < own, layers[own])
+    swapped = MatchedRow(
+        np.where(partner_below, found.m, found.n), np.where(partner_below, found.n, found.m), found.strain
+    )
+    return _Row(
+        0, row + 1, members.number[partners], np.where(partner_below, partners, own),
+        np.where(partner_below, own, partners), swapped,
+    )  # fmt: skip
 
 
 def compute_block(context: RunContext, block: Block) -> BlockResult:
@@ -112,28 +185,27 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     n_matched = 0
     hasher = hashlib.sha256()
     for row in range(block.row_from, block.row_to):
-        columns = np.arange(block.first_column(row), block.col_to)
-        found = context.matcher.match(row, int(columns[0]))
+        pairs = _later_row(context, row) if block.later else _row(context, block, row)
+        bottom, top, found = pairs.bottom, pairs.top, pairs.found
         matched = found.n > 0
-        n_atoms = found.n.astype(np.int64) * members.n_atoms[row] + found.m.astype(np.int64) * members.n_atoms[columns]
+        n_atoms = found.n.astype(np.int64) * members.n_atoms[bottom] + found.m.astype(np.int64) * members.n_atoms[top]
         geometric = geometric_score(found.strain, n_atoms)
         packed = np.where(matched, np.rint(np.nan_to_num(found.strain) / STRAIN_UNIT), NO_MATCH).astype("<u2")
         tile = Tile(
             row,
-            int(columns[0]),
-            found.n.tobytes(),
-            found.m.tobytes(),
-            packed.tobytes(),
-            np.rint(geometric * 65535).astype("<u2").tobytes(),
+            pairs.col_from,
+            pairs.laid_out(found.n),
+            pairs.laid_out(found.m),
+            pairs.laid_out(packed, NO_MATCH),
+            pairs.laid_out(np.rint(geometric * 65535).astype("<u2")),
         )
         tiles.append(tile)
         n_matched += int(matched.sum())
         for packed_column in (tile.n, tile.m, tile.strain, tile.score):
             hasher.update(packed_column)
-        row_hull = hull[row]
-        worst = np.maximum(row_hull, hull[columns])  # NaN if either is unknown
+        worst = np.maximum(hull[bottom], hull[top])  # NaN if either is unknown
         with np.errstate(invalid="ignore"):
-            too_unstable = (row_hull > rule.max_hull_energy) | (hull[columns] > rule.max_hull_energy)
+            too_unstable = (hull[bottom] > rule.max_hull_energy) | (hull[top] > rule.max_hull_energy)
         atoms_limit = np.where(np.isnan(worst), rule.max_atoms_unknown, rule.max_atoms)
         passes = matched & (n_atoms <= atoms_limit) & ~too_unstable
         passes[matched] &= found.strain[matched] <= rule.max_strain
@@ -141,12 +213,13 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
         if k.size:
             chosen.append(
                 np.column_stack(
-                    [np.full(k.size, row), columns[k], found.n[k], found.m[k], found.strain[k], n_atoms[k],
-                     geometric[k], worst[k]]
+                    [bottom[k], top[k], found.n[k], found.m[k], found.strain[k], n_atoms[k], geometric[k], worst[k]]
                 )
-            )  # fmt: skip
+            )
     table = np.concatenate(chosen) if chosen else np.empty((0, 8))
     candidates = _describe(context, table)
+    for side in (0, 1):
+        candidates[("bottom", "top")[side]] = ("int4", members.number[table[:, side].astype(np.int64)])
     for name in sorted(candidates):
         column = candidates[name]
         hasher.update(name.encode())

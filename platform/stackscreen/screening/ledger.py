@@ -54,7 +54,16 @@ class Progress:
         return self.done + self.failed == self.blocks
 
 
-def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: int, n_monolayers: int) -> Lease | None:
+def lease(
+    connection: Connection,
+    run_id: int,
+    block: int,
+    owner: str,
+    seconds: int,
+    n_monolayers: int,
+    *,
+    continues: bool = False,
+) -> Lease | None:
     """Take a block, or return None if it is done, given up, or held by another whose lease has not ended.
 
     Args:
@@ -63,6 +72,7 @@ def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: 
             identifier, to another, who need not wait for the lease to end.
         seconds: length of the lease.
         n_monolayers: members below this number are monolayers.
+        continues: whether the run continues a space, so that its blocks hold members that came later.
     """
     taken = connection.execute(
         update(PairBlock)
@@ -87,7 +97,14 @@ def lease(connection: Connection, run_id: int, block: int, owner: str, seconds: 
     ).one_or_none()
     if taken is None:
         return None
-    area = Block(taken.row_from, taken.row_to, taken.col_from, taken.col_to, triangular=taken.row_from < n_monolayers)
+    area = Block(
+        taken.row_from,
+        taken.row_to,
+        taken.col_from,
+        taken.col_to,
+        triangular=not continues and taken.row_from < n_monolayers,
+        later=continues,
+    )
     return Lease(run_id, block, taken.attempts, area)
 
 

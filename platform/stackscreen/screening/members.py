@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, Double, LargeBinary, and_, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from schema import ScreeningMember
+from stackscreen.screening.spaces import of_run, run_key
 
 _MONOLAYERS = text("""
     SELECT m.id AS material_id, m.uid, m.formula, m.elements, m.n_atoms, l.ln_area, l.tau_re, l.tau_im, l.polar,
            encode(s.digest, 'hex') AS structure
     FROM material m JOIN monolayer l ON l.material_id = m.id JOIN structure s ON s.id = m.structure_id
-    WHERE m.withdrawn_at IS NULL
+    WHERE m.withdrawn_at IS NULL AND (CAST(:only AS integer[]) IS NULL OR m.id = ANY(CAST(:only AS integer[])))
     ORDER BY m.id
 """)
 
@@ -28,8 +31,8 @@ _SURFACES = text("""
            m.formula, m.elements, f.n_atoms, f.ln_area, f.tau_re, f.tau_im, false AS polar,
            encode(s.digest, 'hex') AS structure
     FROM surface f JOIN material m ON m.id = f.material_id JOIN structure s ON s.id = m.structure_id
-    WHERE m.withdrawn_at IS NULL
-    ORDER BY f.id
+    WHERE m.withdrawn_at IS NULL AND (CAST(:only AS integer[]) IS NULL OR m.id = ANY(CAST(:only AS integer[])))
+    ORDER BY m.id, f.id
 """)
 
 # One functional for all, never mixed within a pair: PBE, which most sources give.
@@ -38,23 +41,74 @@ _VALUES = text("""
     FROM analyst.material_values v
     WHERE v.preference = 1 AND v.method = 'PBE' AND v.value IS NOT NULL
       AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
+      AND (CAST(:only AS integer[]) IS NULL OR v.material_id = ANY(CAST(:only AS integer[])))
 """)
 
 # What the models see of each material, by digest: new features are new inputs of a run.
 _FEATURES = text("""
     SELECT material_id, string_agg(encode(inputs_digest, 'hex'), '' ORDER BY feature_set_id)
-    FROM feature_vector GROUP BY material_id
+    FROM feature_vector
+    WHERE CAST(:only AS integer[]) IS NULL OR material_id = ANY(CAST(:only AS integer[]))
+    GROUP BY material_id
+""")
+
+# Hashes of the very rows that the snapshot is made of, and of some more: cheaper to make than the snapshot, and the
+# same only if the snapshot is. XOR does not ask in which order the rows come.
+_FINGERPRINTS = text("""
+    WITH fact AS (
+        SELECT source_record_id, bit_xor(hash_record_extended(
+                   ROW(property_id, method::text, face::text, value, label), 0)) AS hash
+        FROM property_value WHERE source_record_id IS NOT NULL GROUP BY source_record_id
+    ), told AS (
+        SELECT mm.material_id, bit_xor(hash_record_extended(
+                   ROW(r.id, r.state::text, r.source_id, mm.evidence ->> 'flipped', fact.hash), 1)) AS hash
+        FROM material_member mm
+        JOIN source_record r ON r.id = mm.source_record_id
+        LEFT JOIN fact ON fact.source_record_id = r.id
+        GROUP BY mm.material_id
+    ), described AS (
+        SELECT material_id, bit_xor(hash_record_extended(ROW(feature_set_id, inputs_digest), 2)) AS hash
+        FROM feature_vector GROUP BY material_id
+    ), face AS (
+        SELECT f.material_id, bit_xor(hash_record_extended(ROW(f.*), 3)) AS hash FROM surface f GROUP BY f.material_id
+    ), ranked AS (
+        SELECT bit_xor(hash_record_extended(ROW(id, precedence), 4)) AS hash FROM source
+    )
+    SELECT m.id, hash_record_extended(ROW(
+               m.uid, m.formula, m.elements, m.n_atoms, l.ln_area, l.tau_re, l.tau_im, l.polar, s.digest,
+               told.hash, described.hash, face.hash, ranked.hash), 5)
+    FROM material m
+    CROSS JOIN ranked
+    JOIN structure s ON s.id = m.structure_id
+    LEFT JOIN monolayer l ON l.material_id = m.id
+    LEFT JOIN told ON told.material_id = m.id
+    LEFT JOIN described ON described.material_id = m.id
+    LEFT JOIN face ON face.material_id = m.id
+    WHERE m.withdrawn_at IS NULL AND (l.material_id IS NOT NULL OR face.material_id IS NOT NULL)
 """)
 
 _FACED = ("vbm", "cbm", "work_function")
 
 
 @dataclass(frozen=True, slots=True)
+class Lattices:
+    """In-plane lattices of members, by number: `ln_area` (ln of Å²), reduced shape `tau`, `n_atoms`, shape (N,) each."""
+
+    ln_area: NDArray[np.float64]
+    tau: NDArray[np.complex128]
+    n_atoms: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class MemberTable:
-    """The members of a run as arrays; NaN where a value is unknown. Monolayers first, then surfaces.
+    """The members of a run as arrays; NaN where a value is unknown. Monolayers first, then surfaces, oldest first.
+
+    A *place* is a member's position in these arrays. In the run that founded a space it is the member's number; one
+    that came later has a number behind all others, and its place among its kind.
 
     Attributes:
         n_monolayers: how many of the N members are monolayers.
+        number: their numbers in the space, shape (N,).
         material_id, n_atoms: shape (N,), integers.
         ln_area: ln of the cell area in Å², shape (N,).
         tau: reduced shapes, shape (N,), complex.
@@ -62,6 +116,7 @@ class MemberTable:
     """
 
     n_monolayers: int
+    number: NDArray[np.int64]
     material_id: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
     ln_area: NDArray[np.float64]
@@ -72,20 +127,30 @@ class MemberTable:
         return len(self.material_id)
 
 
-def snapshot(connection: Connection) -> list[dict[str, Any]]:
-    """The rows of `screening_member` for today's materials, without the run's number.
+def fingerprints(connection: Connection) -> dict[int, int]:
+    """A hash of everything that the snapshot reads of each living material, by material id."""
+    return dict(connection.execute(_FINGERPRINTS).tuples().all())
+
+
+def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> list[dict[str, Any]]:
+    """The rows of `screening_member` for today's materials, without run, numbers and fingerprint.
 
     Args:
         connection: in the transaction that will plan the run.
+        only: material ids; all living materials if None.
+
+    Returns:
+        Monolayers by material id, then surfaces by material id.
     """
+    asked = {"only": None if only is None else [int(number) for number in only]}
     values: dict[int, dict[str, float]] = {}
-    for material_id, key, face, value in connection.execute(_VALUES):
+    for material_id, key, face, value in connection.execute(_VALUES, asked):
         known = values.setdefault(material_id, {})
         known[f"{key}_{face}" if face else key] = value
-    features: dict[int, str] = dict(connection.execute(_FEATURES).tuples().all())
+    features: dict[int, str] = dict(connection.execute(_FEATURES, asked).tuples().all())
     rows = []
-    sides = [*connection.execute(_MONOLAYERS).mappings(), *connection.execute(_SURFACES).mappings()]
-    for number, side in enumerate(sides):
+    sides = [*connection.execute(_MONOLAYERS, asked).mappings(), *connection.execute(_SURFACES, asked).mappings()]
+    for side in sides:
         row: dict[str, Any] = {"surface_id": None, **side}
         facts = values.get(side["material_id"], {}) if row["surface_id"] is None else {}
         for key in _FACED:
@@ -93,39 +158,66 @@ def snapshot(connection: Connection) -> list[dict[str, Any]]:
                 row[f"{key}_{face}"] = facts.get(f"{key}_{face}", facts.get(key))
         row["gap"] = facts.get("gap") if row["surface_id"] is None else 0.0
         row["hull_energy"] = facts.get("hull_energy")
-        row["member"] = number
         seen = {**row, "features": features.get(side["material_id"], "")}
-        del seen["member"]
-        digest = orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)
-        row["inputs_digest"] = hashlib.sha256(digest).digest()
+        row["inputs_digest"] = hashlib.sha256(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)).digest()
         del row["structure"]
         rows.append(row)
     return rows
 
 
-def load_members(connection: Connection, run_id: int) -> MemberTable:
-    """The members of a run, in the order of their numbers."""
-    names = [
-        *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")),
-        "gap",
-        "hull_energy",
-    ]
-    table = ScreeningMember.__table__.c
-    rows = connection.execute(
-        select(
-            table.material_id, table.surface_id, table.n_atoms, table.ln_area, table.tau_re, table.tau_im,
-            *(table[name] for name in names),
+_WHOLE = ("member", "material_id", "n_atoms", "surface_id")
+_NUMBERS = ("ln_area", "tau_re", "tau_im", *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")), "gap",
+            "hull_energy")  # fmt: skip
+
+
+def _columns(
+    connection: Connection, names: Iterable[str], condition: ColumnElement[bool], order: tuple[Any, ...]
+) -> dict[str, NDArray[Any]]:
+    """Columns of `screening_member` as arrays: each comes as one value, many times faster than a row a member."""
+    kinds = {name: ("int4", ">i4", -1) if name in _WHOLE else ("float8", ">f8", cast("NaN", Double)) for name in names}
+    packed = [
+        func.string_agg(
+            getattr(func, f"{sent_as}send")(func.coalesce(getattr(ScreeningMember, name), missing)),
+            aggregate_order_by(literal(b"", LargeBinary), *order),
         )
-        .where(table.run_id == run_id)
-        .order_by(table.member)
-    ).all()  # fmt: skip
-    fixed = np.array([[r.material_id, r.n_atoms, r.surface_id is None] for r in rows], np.int64).reshape(-1, 3)
-    numbers = np.array([[np.nan if x is None else x for x in r[3:]] for r in rows], float).reshape(len(rows), -1)
+        for name, (sent_as, _, missing) in kinds.items()
+    ]
+    row = connection.execute(select(*packed).where(condition)).one()
+    return {
+        name: np.frombuffer(value or b"", kind).astype(np.int64 if name in _WHOLE else np.float64)
+        for (name, (_, kind, _)), value in zip(kinds.items(), row, strict=True)
+    }
+
+
+def load_members(connection: Connection, run_id: int) -> MemberTable:
+    """The members of a run, in the order of their places.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    place = (ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
+    of = _columns(connection, (*_WHOLE, *_NUMBERS), of_run(ScreeningMember, run_key(connection, run_id)), place)
     return MemberTable(
-        n_monolayers=int(fixed[:, 2].sum()),
-        material_id=fixed[:, 0],
-        n_atoms=fixed[:, 1],
-        ln_area=numbers[:, 0],
-        tau=numbers[:, 1] + 1j * numbers[:, 2],
-        columns={name: numbers[:, 3 + k] for k, name in enumerate(names)},
+        n_monolayers=int((of["surface_id"] < 0).sum()),
+        number=of["member"],
+        material_id=of["material_id"],
+        n_atoms=of["n_atoms"],
+        ln_area=of["ln_area"],
+        tau=of["tau_re"] + 1j * of["tau_im"],
+        columns={name: of[name] for name in _NUMBERS[3:]},
     )
+
+
+def load_lattices(connection: Connection, space_id: int, *, founding: bool) -> Lattices:
+    """The lattices of a space, by number, gone members included.
+
+    Args:
+        connection: to read with.
+        space_id: the run that founded it.
+        founding: those that it was founded with; else those that came later.
+    """
+    member = ScreeningMember
+    when = member.since == space_id if founding else member.since > space_id
+    names = ("n_atoms", "ln_area", "tau_re", "tau_im")
+    of = _columns(connection, names, and_(member.run_id == space_id, when), (member.member,))
+    return Lattices(of["ln_area"], of["tau_re"] + 1j * of["tau_im"], of["n_atoms"])

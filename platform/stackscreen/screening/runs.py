@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text, update
 
 from ml.scorer import served_versions
 from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun, ScreeningRunModel
@@ -15,13 +15,16 @@ from schema.errors import StackscreenError
 from schema.vocabulary import RunState
 from stackscreen.pairs import PairLimits
 from stackscreen.screening.blocks import cut
+from stackscreen.screening.changes import Today, compare, published
 from stackscreen.screening.compute import CandidateRule
+from stackscreen.screening.continuing import Counts, continue_space, give_up, take_away
 from stackscreen.screening.ledger import progress
-from stackscreen.screening.members import snapshot
 from stackscreen.settings import ScreenSettings
 
 ENGINE_VERSION: Final = "1"
 """Raised whenever the same inputs would give other pairs, columns or scores."""
+LATER_SHARE: Final = 0.05
+"""Of a space's first members: where more have come or gone since its founding, all pairs are screened anew."""
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('stackscreen_screening_run'))")
 
@@ -61,9 +64,10 @@ def rule_of(settings: ScreenSettings) -> CandidateRule:
 
 
 def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
-    """Write down a run of the whole pair space, or find the living one with the same inputs.
+    """Write down a run over today's pair space, or find the living one with the same inputs.
 
-    Members, blocks and the run itself appear in one transaction.
+    Where little has changed since the published run, the new run continues its space, and only the pairs of what
+    changed are computed; otherwise it founds its own. Members, blocks and the run itself appear in one transaction.
 
     Raises:
         NothingToScreenError: the database holds no monolayer.
@@ -71,9 +75,9 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
     limits, rule = limits_of(settings), rule_of(settings)
     with engine.begin() as connection:
         connection.execute(_LOCK)
-        members = snapshot(connection)
-        layers = [row for row in members if row["surface_id"] is None]
-        if not layers:
+        before = published(connection)
+        today = compare(connection, before)
+        if not today.n_monolayers:
             raise NothingToScreenError(
                 "There is no monolayer to screen.", hint="Import some first: stackscreen import c2db PATH"
             )
@@ -81,7 +85,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
         inputs = orjson.dumps(
             {
                 "engine": ENGINE_VERSION,
-                "members": [row["inputs_digest"].hex() for row in members],
+                "members": [digest.hex() for digest in today.digests],
                 "models": sorted(digest.hex() for digest in models.values()),
                 "limits": asdict(limits),
                 "rule": asdict(rule),
@@ -97,37 +101,67 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
         ).one_or_none()
         if living is not None:
             return Plan(living.id, False, RunState(living.state))
-        blocks = cut(len(layers), len(members) - len(layers), settings.block_pairs)
-        run_id = connection.execute(
-            insert(ScreeningRun)
-            .values(
-                state=RunState.RUNNING,
-                inputs_digest=digest,
-                engine_version=ENGINE_VERSION,
-                n_monolayers=len(layers),
-                n_surfaces=len(members) - len(layers),
-                n_pairs=sum(block.n_pairs for block in blocks),
-                candidate_rule=asdict(rule),
-                **asdict(limits),
-            )
-            .returning(ScreeningRun.id)
-        ).scalar_one()
-        connection.execute(insert(ScreeningMember), [{**row, "run_id": run_id} for row in members])
+        n, surfaces = today.n_monolayers, today.n_surfaces
+        run = {
+            "state": RunState.RUNNING,
+            "inputs_digest": digest,
+            "engine_version": ENGINE_VERSION,
+            "n_monolayers": n,
+            "n_surfaces": surfaces,
+            "n_pairs": n * (n + 1) // 2 + surfaces * n,
+            "candidate_rule": asdict(rule),
+            **asdict(limits),
+        }
+        if before is not None and _may_continue(connection, before, today, run, models):
+            run_id = continue_space(connection, before, today, run, settings.block_pairs)
+        else:
+            run_id = _found_space(connection, run, settings.block_pairs)
         if models:
             connection.execute(
                 insert(ScreeningRunModel), [{"run_id": run_id, "model_version_id": number} for number in models]
             )
-        connection.execute(
-            insert(PairBlock),
-            [
-                {
-                    "run_id": run_id, "block": number, "row_from": block.row_from, "row_to": block.row_to,
-                    "col_from": block.col_from, "col_to": block.col_to, "n_pairs": block.n_pairs,
-                }
-                for number, block in enumerate(blocks)
-            ],
-        )  # fmt: skip
     return Plan(run_id, True, RunState.RUNNING)
+
+
+def _may_continue(
+    connection: Connection, before: Row[Any], today: Today, run: dict[str, Any], models: dict[int, bytes]
+) -> bool:
+    """Whether all that differs from the published run are a few members."""
+    asked = ("engine_version", "candidate_rule", *(field.name for field in fields(PairLimits)))
+    if any(getattr(before, name) != run[name] for name in asked):
+        return False
+    used = connection.execute(
+        select(ScreeningRunModel.model_version_id).where(ScreeningRunModel.run_id == before.id)
+    ).scalars()
+    if set(used) != set(models):
+        return False
+    founding, all_numbers = connection.execute(
+        select(func.count().filter(ScreeningMember.since == before.space_id), func.count()).where(
+            ScreeningMember.run_id == before.space_id
+        )
+    ).one()
+    return all_numbers - founding + len(today.fresh) + len(today.gone) <= max(1, LATER_SHARE * founding)
+
+
+def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) -> int:
+    """Write down a run that numbers all members anew; returns its number."""
+    members = compare(connection, None).fresh
+    run_id = connection.execute(insert(ScreeningRun).values(run).returning(ScreeningRun.id)).scalar_one()
+    connection.execute(
+        insert(ScreeningMember),
+        [{**row, "run_id": run_id, "member": number, "since": run_id} for number, row in enumerate(members)],
+    )
+    connection.execute(
+        insert(PairBlock),
+        [
+            {
+                "run_id": run_id, "block": number, "row_from": block.row_from, "row_to": block.row_to,
+                "col_from": block.col_from, "col_to": block.col_to, "n_pairs": block.n_pairs,
+            }
+            for number, block in enumerate(cut(run["n_monolayers"], run["n_surfaces"], block_pairs))
+        ],
+    )  # fmt: skip
+    return int(run_id)
 
 
 def publish_if_done(engine: Engine, run_id: int) -> RunState:
@@ -147,47 +181,69 @@ def publish_if_done(engine: Engine, run_id: int) -> RunState:
         now = progress(connection, run_id)
         if not now.finished:
             return state
+        run = connection.execute(
+            select(ScreeningRun.id, ScreeningRun.base_run_id, ScreeningRun.space_id).where(ScreeningRun.id == run_id)
+        ).one()
         if now.failed:
-            _set(connection, run_id, state=RunState.FAILED, error=now.error)
+            give_up(connection, run, str(now.error))
             return RunState.FAILED
+        counts = Counts(now.matched, now.candidates)
+        if run.base_run_id is not None:
+            counts = take_away(connection, run, counts)
+        newest = connection.execute(
+            select(func.max(ScreeningRun.id)).where(
+                ScreeningRun.state.in_([RunState.PUBLISHED, RunState.SUPERSEDED]),
+                ScreeningRun.published_at.is_not(None),
+            )
+        ).scalar()
+        # A run that was overtaken by one of newer inputs is never shown.
+        state = RunState.PUBLISHED if newest is None or newest < run_id else RunState.SUPERSEDED
+        if state is RunState.PUBLISHED:
+            connection.execute(
+                update(ScreeningRun).where(ScreeningRun.state == RunState.PUBLISHED).values(state=RunState.SUPERSEDED)
+            )
         connection.execute(
-            update(ScreeningRun).where(ScreeningRun.state == RunState.PUBLISHED).values(state=RunState.SUPERSEDED)
+            update(ScreeningRun)
+            .where(ScreeningRun.id == run_id)
+            .values(state=state, published_at=func.now(), n_matched=counts.matched, n_candidates=counts.candidates)
         )
-        _set(
-            connection,
-            run_id,
-            state=RunState.PUBLISHED,
-            published_at=func.now(),
-            n_matched=now.matched,
-            n_candidates=now.candidates,
-        )
-        return RunState.PUBLISHED
-
-
-def _set(connection: Connection, run_id: int, **values: object) -> None:
-    connection.execute(update(ScreeningRun).where(ScreeningRun.id == run_id).values(**values))
+        return state
 
 
 def collect_garbage(engine: Engine, keep: int = 1) -> int:
     """Drop the tiles and candidates of superseded and failed runs, except the newest `keep` superseded ones.
 
-    The runs themselves, their inputs and their ledgers stay: what was screened when is not forgotten.
+    A space keeps its tiles as long as one of its runs is kept; what went before the oldest of these is dropped. The
+    runs themselves, their inputs and their ledgers stay: what was screened when is not forgotten.
 
     Returns:
         Number of runs emptied.
     """
     with engine.begin() as connection:
         connection.execute(_LOCK)
-        superseded = connection.execute(
-            select(ScreeningRun.id)
-            .where(ScreeningRun.state == RunState.SUPERSEDED)
-            .order_by(ScreeningRun.published_at.desc())
-            .offset(keep)
-        ).scalars()
-        failed = connection.execute(select(ScreeningRun.id).where(ScreeningRun.state == RunState.FAILED)).scalars()
+        runs = connection.execute(
+            select(ScreeningRun.id, ScreeningRun.space_id, ScreeningRun.state, ScreeningRun.matched_run_id).order_by(
+                ScreeningRun.published_at.desc(), ScreeningRun.id.desc()
+            )
+        ).all()
+        superseded = [run.id for run in runs if run.state == RunState.SUPERSEDED]
+        unfinished = (RunState.PLANNED, RunState.RUNNING)
+        kept = {run.id for run in runs if run.state in (RunState.PUBLISHED, *unfinished)} | set(superseded[:keep])
+        kept |= {run.matched_run_id for run in runs if run.state in unfinished and run.matched_run_id is not None}
+        oldest: dict[int, int] = {}
+        for run in runs:
+            if run.id in kept:
+                oldest[run.space_id] = min(run.id, oldest.get(run.space_id, run.id))
         emptied = 0
-        for run_id in [*superseded, *failed]:
-            tiles = connection.execute(delete(PairTile).where(PairTile.run_id == run_id)).rowcount
-            candidates = connection.execute(delete(Candidate).where(Candidate.run_id == run_id)).rowcount
-            emptied += bool(tiles or candidates)
+        for run in runs:
+            if run.id in kept:
+                continue
+            own = delete(Candidate).where(Candidate.run_id == run.space_id, Candidate.since == run.id)
+            dropped = 0
+            if run.space_id in oldest:
+                own = own.where(Candidate.until <= oldest[run.space_id])
+            else:
+                dropped += connection.execute(delete(PairTile).where(PairTile.run_id == run.id)).rowcount
+            dropped += connection.execute(own).rowcount
+            emptied += bool(dropped)
         return emptied

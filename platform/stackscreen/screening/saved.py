@@ -10,6 +10,7 @@ from schema import SavedScreen, ScreenChange, ScreeningMember, ScreeningRun, Scr
 from schema.vocabulary import ChangeKind
 from stackscreen.query.candidates import Order, Run, listing
 from stackscreen.query.criteria import Criteria
+from stackscreen.screening.spaces import of_run, run_key
 
 Pair = tuple[str, str]
 BEST_FIRST: Final = "-score"
@@ -99,7 +100,9 @@ class Reasons:
     @staticmethod
     def _members(connection: Connection, run_id: int) -> dict[str, bytes]:
         rows = connection.execute(
-            select(ScreeningMember.uid, ScreeningMember.inputs_digest).where(ScreeningMember.run_id == run_id)
+            select(ScreeningMember.uid, ScreeningMember.inputs_digest).where(
+                of_run(ScreeningMember, run_key(connection, run_id))
+            )
         )
         return dict(rows.tuples().all())
 

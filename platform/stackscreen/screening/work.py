@@ -6,25 +6,56 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
-from stackscreen.pairs import PairLimits
+from stackscreen.pairs import PairLimits, ShapeTable
 from stackscreen.screening import ledger
 from stackscreen.screening.binary_copy import copy_columns
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
-from stackscreen.screening.members import load_members
+from stackscreen.screening.members import load_lattices, load_members
 from stackscreen.screening.runs import publish_if_done
 
 
 class LeaseLostError(Exception):
     """Another worker took the block while this one was computing it; its result will be the one that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FewPairs:
+    """Predicts pairs with the run's models, and reads the features of their layers alone."""
+
+    engine: Engine
+    run_id: int
+
+    def score(
+        self,
+        material_a: NDArray[np.integer],
+        material_b: NDArray[np.integer],
+        *,
+        strain: NDArray[np.floating] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """See `ml.scorer.PairScorer.score`."""
+        with self.engine.connect() as connection:
+            asked = np.unique(np.concatenate([material_a, material_b]))
+            scorer = PairScorer.load(connection, run_id=self.run_id, only=asked.tolist())
+        return scorer.score(material_a, material_b, strain=strain)
+
+
+@lru_cache(maxsize=1)
+def _founding_shapes(engine: Engine, space_id: int, limits: PairLimits) -> ShapeTable:
+    """The superlattices of a space's first members; kept for the runs that continue it."""
+    with engine.connect() as connection:
+        lattices = load_lattices(connection, space_id, founding=True)
+    return ShapeTable.build(lattices.ln_area, lattices.tau, lattices.n_atoms, limits)
 
 
 @lru_cache(maxsize=2)
@@ -33,9 +64,14 @@ def _context(engine: Engine, run_id: int) -> RunContext:
     with engine.connect() as connection:
         run = connection.execute(select(ScreeningRun.__table__).where(ScreeningRun.id == run_id)).one()
         members = load_members(connection, run_id)
-        scorer = PairScorer.load(connection, run_id=run_id)
-    limits = PairLimits(run.max_strain, run.max_area, run.max_atoms)
-    return RunContext.build(members, limits, CandidateRule(**run.candidate_rule), scorer)
+        limits = PairLimits(run.max_strain, run.max_area, run.max_atoms)
+        rule = CandidateRule(**run.candidate_rule)
+        founding = _founding_shapes(engine, run.space_id, limits)
+        if run.base_run_id is None:
+            return RunContext(members, founding, rule, PairScorer.load(connection, run_id=run_id))
+        later = load_lattices(connection, run.space_id, founding=False)
+    shapes = founding.joined(ShapeTable.build(later.ln_area, later.tau, later.n_atoms, limits))
+    return RunContext(members, shapes, rule, _FewPairs(engine, run_id))
 
 
 def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int) -> bool:
@@ -50,11 +86,14 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
     """
     with engine.begin() as connection:
         run = connection.execute(
-            select(ScreeningRun.state, ScreeningRun.n_monolayers).where(ScreeningRun.id == run_id)
+            select(ScreeningRun.state, ScreeningRun.n_monolayers, ScreeningRun.base_run_id).where(
+                ScreeningRun.id == run_id
+            )
         ).one_or_none()
         if run is None or run.state != RunState.RUNNING:
             return False
-        held = ledger.lease(connection, run_id, block, owner, lease_s, run.n_monolayers)
+        continues = run.base_run_id is not None
+        held = ledger.lease(connection, run_id, block, owner, lease_s, run.n_monolayers, continues=continues)
     if held is None:
         publish_if_done(engine, run_id)
         return False
@@ -100,8 +139,15 @@ def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seco
     """Ledger row, tiles and candidates in the caller's one transaction.
 
     Raises:
-        LeaseLostError: the block belongs to another by now; nothing may be written.
+        LeaseLostError: the block belongs to another by now, or its run was given up; nothing may be written.
     """
+    run = connection.execute(
+        select(ScreeningRun.state, ScreeningRun.space_id)
+        .where(ScreeningRun.id == held.run_id)
+        .with_for_update(read=True)
+    ).one()
+    if run.state != RunState.RUNNING:
+        raise LeaseLostError
     kept = ledger.complete(
         connection,
         held,
@@ -125,7 +171,8 @@ def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seco
             cursor,
             "candidate",
             {
-                "run_id": ("int4", np.full(count, held.run_id)),
+                "run_id": ("int4", np.full(count, run.space_id)),
+                "since": ("int4", np.full(count, held.run_id)),
                 "block": ("int4", np.full(count, held.block)),
                 **result.candidates,
             },

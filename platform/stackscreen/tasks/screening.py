@@ -23,6 +23,8 @@ RESEND_AFTER_S: Final = 30.0
 RETRY_AFTER_S: Final = 2.0
 """How often failed blocks, and those whose worker went silent, are sent again."""
 POLL_S: Final = 0.25
+REPORT: Final = "stackscreen.rescreen.report"
+"""The task that ranks the saved screens in the published run."""
 
 
 class ScreenFailedError(StackscreenError):
@@ -41,13 +43,16 @@ def block(self: Any, run_id: int, number: int) -> None:
         published = connection.execute(select(ScreeningRun.state).where(ScreeningRun.id == run_id)).scalar()
     if published == RunState.PUBLISHED:
         # Whoever finished the run tells the saved screens; told twice, they come out the same.
-        app.send_task("stackscreen.rescreen.report")
+        app.send_task(REPORT)
 
 
 def dispatch(engine: Engine, run_id: int) -> int:
-    """Send every open block of a run to the workers; returns how many."""
+    """Send every open block of a run to the workers; returns how many. A run without open blocks may be published."""
     with engine.connect() as connection:
-        return _send(run_id, open_blocks(connection, run_id))
+        sent = _send(run_id, open_blocks(connection, run_id))
+    if not sent and publish_if_done(engine, run_id) is RunState.PUBLISHED:
+        app.send_task(REPORT)
+    return sent
 
 
 def _send(run_id: int, numbers: list[int]) -> int:
