@@ -95,7 +95,7 @@ def train(
 
 def steps(targets: tuple[str, ...] = TARGETS) -> int:
     """How often `train` calls `on_step`."""
-    return len(targets) * (len(Split) * splits.N_FOLDS + 1)
+    return len(targets) * (len(splits.SPLITS[DOMAIN]) * splits.N_FOLDS + 1)
 
 
 def _train_one(
@@ -112,7 +112,8 @@ def _train_one(
             hint="Import C2DB and BiDB first (stackscreen import c2db PATH, stackscreen import bidb PATH).",
         )
     evaluations = {
-        split: evaluate(table, target, split, on_fold=partial(on_step, f"{target}: {split.value}")) for split in Split
+        split: evaluate(table, target, split, on_fold=partial(on_step, f"{target}: {split.value}"))
+        for split in splits.SPLITS[DOMAIN]
     }
     strict = evaluations[Split.MATERIAL]
     served_trees = beats(strict)
