@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ml import baselines, pair_features, splits
 from ml.artefact import Fallback, PairModel, sha256
 from ml.baselines import Calibrated
+from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, Evaluation, evaluate
 from ml.datasets import CLEANING_RULE, TARGETS, TrainingTable
 from ml.domain import Domain
-from ml.evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, Evaluation, evaluate, group_numbers
+from ml.metrics import group_numbers
 from ml.models import lightgbm_pair
 from ml.models.lightgbm_pair import ResidualModel
 from ml.splits import Split

@@ -1,4 +1,4 @@
-"""How far to trust a model: errors and coverage on rows that it could not know, beside the baselines'.
+"""Errors and coverage of the homobilayer models on rows that they could not know, beside the baselines'.
 
 Every number is out of fold: a row is predicted by a model fitted on the other folds. Intervals are calibrated without
 the fold that they are tested on.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ml import baselines, pair_features
 from ml.baselines import Calibrated
 from ml.datasets import TrainingTable
+from ml.metrics import Metrics, group_numbers
 from ml.models.lightgbm_pair import ResidualModel, without_optional, without_registry
 from ml.splits import N_FOLDS, Split, folds
 from ml.uncertainty import Conformal
@@ -24,46 +24,6 @@ from schema.quantities import GAP
 REGISTRY_KNOWN = "model, registry known"
 REGISTRY_UNKNOWN = "model, registry unknown"
 GAPS_ONLY = "model, registry unknown, only gaps known"
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Errors of one method on one target under one split, in the target's unit.
-
-    Attributes:
-        n: rows.
-        mae, rmse: mean absolute and root mean square error.
-        r2: share of variance explained, dimensionless.
-        coverage: share of rows inside the 90 % interval; None for methods without one.
-        coverage_by_material: the same, every material counting alike: what intervals without registry aim at.
-        width: mean half-width of the interval.
-    """
-
-    n: int
-    mae: float
-    rmse: float
-    r2: float
-    coverage: float | None = None
-    coverage_by_material: float | None = None
-    width: float | None = None
-
-    @classmethod
-    def of(cls, true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Metrics:
-        """Errors over the rows where both are known."""
-        ok = np.isfinite(true) & np.isfinite(predicted)
-        t, p = true[ok], predicted[ok]
-        residual = p - t
-        variance = float(((t - t.mean()) ** 2).sum())
-        return cls(
-            int(ok.sum()),
-            float(np.abs(residual).mean()),
-            float(np.sqrt((residual**2).mean())),
-            float(1.0 - (residual**2).sum() / variance) if variance > 0 else float("nan"),
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Rounded to what the numbers of rows allow."""
-        return {k: v if v is None or k == "n" else round(v, 4) for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -129,11 +89,6 @@ def evaluate(
                 metrics[method], truth, predicted, fold, groups, by_material=method != REGISTRY_KNOWN
             )
     return Evaluation(target, split, metrics, out)
-
-
-def group_numbers(groups: list[str]) -> NDArray[np.int64]:
-    """Number of each row's group, shape (rows,)."""
-    return np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
 
 
 def _with_coverage(
