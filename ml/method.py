@@ -45,3 +45,12 @@ class Seeded(Protocol):
     def with_seed(self, seed: int) -> Method:
         """The same method with another seed."""
         ...
+
+
+@runtime_checkable
+class Spreading(Protocol):
+    """What has learned and knows how far its members disagree."""
+
+    def spread(self, rows: InterfaceRows, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Standard deviation of the members' predictions of the rows in `which`, in the target's unit."""
+        ...
