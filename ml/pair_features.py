@@ -239,10 +239,11 @@ class PairFeatures:
         t, wanted = self._tables, self._wanted
         out = np.full((len(a), len(NAMES)), np.nan, np.float32)
         face_a, face_b = _by_face(t.face, a, faces_a), _by_face(t.face, b, faces_b)
-        for plan in self._layer_plans:
-            out[:, plan.out] = _COMBINE[plan.kind](t.layer[a[:, None], plan.table], t.layer[b[:, None], plan.table])
-        for plan in self._face_plans:
-            out[:, plan.out] = _COMBINE[plan.kind](face_a[:, plan.table], face_b[:, plan.table])
+        # Whole rows first: picking columns out of them is then a short step in memory.
+        layers = (t.layer[a], t.layer[b]) if self._layer_plans else ()
+        for plans, two in ((self._layer_plans, layers), (self._face_plans, (face_a, face_b))):
+            for plan in plans:
+                out[:, plan.out] = _COMBINE[plan.kind](two[0][:, plan.table], two[1][:, plan.table])
 
         def put(names: Sequence[str], values: NDArray[np.floating]) -> None:
             out[:, [COLUMN[name] for name in names]] = values
