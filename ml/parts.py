@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from ml.rows import InterfaceRows
+from schema.vocabulary import InterfaceKind, PartKind
 
 MIN_ROWS = 15
 """A family with fewer rows is counted among the others."""
@@ -19,14 +19,6 @@ MIN_ROWS = 15
 # Atomic numbers of the f-block, and columns 3 to 12 of the periodic table.
 _F = {*range(57, 71), *range(89, 103)}
 _D = {*range(21, 31), *range(39, 49), *range(71, 81), *range(103, 113)}
-
-
-class Kind(StrEnum):
-    """By what rows are told apart."""
-
-    FAMILY = "family"
-    BLOCK = "block"
-    CLASS = "class"
 
 
 class Part(NamedTuple):
@@ -37,7 +29,7 @@ class Part(NamedTuple):
         name: which it is: "AB2 | AB2", "with d-block", "II".
     """
 
-    kind: Kind
+    kind: PartKind
     name: str
 
 
@@ -49,15 +41,15 @@ def parts_of(rows: InterfaceRows, classes: NDArray[np.floating] | None = None) -
         classes: class of each row, shape (rows,), if the target names classes.
     """
     names = [" | ".join(sorted(pair)) for pair in zip(rows.bottom_family, rows.top_family, strict=True)]
-    if rows.domain == "homobilayer":
+    if rows.domain == InterfaceKind.HOMOBILAYER.value:
         names = list(rows.top_family)
-    if rows.domain == "2d-on-bulk":
+    if rows.domain == InterfaceKind.ON_BULK.value:
         names = [f"{film} on {base}" for film, base in zip(rows.top_family, rows.bottom_family, strict=True)]
     common = {name for name, count in Counter(names).items() if count >= MIN_ROWS}
-    found = _masks(Kind.FAMILY, [name if name in common else "other" for name in names])
-    found += _masks(Kind.BLOCK, [block(f"{a} {b}") for a, b in zip(rows.bottom, rows.top, strict=True)])
+    found = _masks(PartKind.FAMILY, [name if name in common else "other" for name in names])
+    found += _masks(PartKind.BLOCK, [block(f"{a} {b}") for a, b in zip(rows.bottom, rows.top, strict=True)])
     if classes is not None:
-        found += _masks(Kind.CLASS, [str(int(value)) for value in np.rint(classes)])
+        found += _masks(PartKind.CLASS, [str(int(value)) for value in np.rint(classes)])
     return found
 
 
@@ -71,6 +63,6 @@ def block(name: str) -> str:
     return "with d-block" if numbers & _D else "s- and p-block only"
 
 
-def _masks(kind: Kind, names: list[str]) -> list[tuple[Part, NDArray[np.bool_]]]:
+def _masks(kind: PartKind, names: list[str]) -> list[tuple[Part, NDArray[np.bool_]]]:
     array = np.array(names, object)
     return [(Part(kind, name), array == name) for name in sorted(set(names))]

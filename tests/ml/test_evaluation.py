@@ -9,10 +9,11 @@ from plain_methods import Line, Mean
 
 from ml.evaluation import evaluate, learning_curve, repeated
 from ml.metrics import ClassMetrics, Metrics
-from ml.parts import Kind, block, parts_of
+from ml.parts import block, parts_of
 from ml.selection import Chosen, best_weights, described
 from ml.splits import Split, of_folds, partitions
 from ml.uncertainty import ByUnseen, Conformal, honest_half_widths, unseen_partners
+from schema.vocabulary import PartKind
 
 PHYSICS = Line(("physics",), "physics, calibrated")
 FULL = Line(("physics", "mean_0", "mean_1", "mean_2", "mean_3", "registry"), "full line")
@@ -171,13 +172,13 @@ def test_classes_are_judged_by_how_many_and_which_are_named_rightly(rows) -> Non
     assert ours.accuracy > found.metrics["mean"].accuracy
     assert set(ours.recall) == {0, 1, 2}
     assert found.beats_baseline("full line")
-    named = {part.name for part, _ in found.by_part["full line"] if part.kind is Kind.CLASS}
+    named = {part.name for part, _ in found.by_part["full line"] if part.kind is PartKind.CLASS}
     assert named == {"0", "1", "2"}
 
 
 def test_errors_are_told_apart_by_family_and_by_block(strict, rows) -> None:
     by_part = strict.by_part["full line"]
-    families = [metrics for part, metrics in by_part if part.kind is Kind.FAMILY]
+    families = [metrics for part, metrics in by_part if part.kind is PartKind.FAMILY]
     assert sum(metrics.n for metrics in families) == strict.n
     mae = sum(metrics.n * metrics.mae for metrics in families) / strict.n
     assert mae == pytest.approx(strict.metrics["full line"].mae)
