@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from ml.descriptors.band_alignment import Alignment, anderson
 from ml.scorer import PairScorer
 from schema.vocabulary import AlignmentType, InterfaceKind
 from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
+from stackscreen.pairs.matchers import Matcher
 from stackscreen.pairs.solution import principal_strains, von_mises_strain
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
@@ -86,15 +88,22 @@ class RunContext:
     """What every block of a run needs, loaded once per process."""
 
     members: MemberTable
-    matcher: RowMatcher
+    matcher: Matcher
     rule: CandidateRule
     scorer: PairScorer
 
     @classmethod
-    def build(cls, members: MemberTable, limits: PairLimits, rule: CandidateRule, scorer: PairScorer) -> RunContext:
-        """Enumerate the superlattices of the run's members."""
+    def build(
+        cls,
+        members: MemberTable,
+        limits: PairLimits,
+        rule: CandidateRule,
+        scorer: PairScorer,
+        make_matcher: Callable[[ShapeIndex], Matcher] = RowMatcher,
+    ) -> RunContext:
+        """Enumerate the superlattices of the run's members; the matcher is the one that is made here."""
         shapes = ShapeTable.build(members.ln_area, members.tau, members.n_atoms, limits)
-        matcher = RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
+        matcher = make_matcher(ShapeIndex.build(shapes, members.n_monolayers))
         return cls(members, matcher, rule, scorer)
 
 
@@ -111,9 +120,10 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     chosen: list[NDArray[np.float64]] = []
     n_matched = 0
     hasher = hashlib.sha256()
-    for row in range(block.row_from, block.row_to):
+    rows = range(block.row_from, block.row_to)
+    matches = context.matcher.match_rows(rows, [block.first_column(row) for row in rows])
+    for row, found in zip(rows, matches, strict=True):
         columns = np.arange(block.first_column(row), block.col_to)
-        found = context.matcher.match(row, int(columns[0]))
         matched = found.n > 0
         n_atoms = found.n.astype(np.int64) * members.n_atoms[row] + found.m.astype(np.int64) * members.n_atoms[columns]
         geometric = geometric_score(found.strain, n_atoms)

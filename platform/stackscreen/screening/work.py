@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.pairs import PairLimits
+from stackscreen.pairs.matchers import make_matcher
 from stackscreen.screening import ledger
 from stackscreen.screening.binary_copy import copy_columns
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
 from stackscreen.screening.members import load_members
 from stackscreen.screening.runs import publish_if_done
+from stackscreen.settings import get_settings
 
 
 class LeaseLostError(Exception):
@@ -35,7 +37,9 @@ def _context(engine: Engine, run_id: int) -> RunContext:
         members = load_members(connection, run_id)
         scorer = PairScorer.load(connection, run_id=run_id)
     limits = PairLimits(run.max_strain, run.max_area, run.max_atoms)
-    return RunContext.build(members, limits, CandidateRule(**run.candidate_rule), scorer)
+    worker = get_settings().worker
+    chosen = partial(make_matcher, matcher=worker.matcher, device=worker.device)
+    return RunContext.build(members, limits, CandidateRule(**run.candidate_rule), scorer, chosen)
 
 
 def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int) -> bool:
