@@ -23,8 +23,8 @@ from ml import baselines, pair_features
 from ml.artefact import PairModel
 from ml.cards import card_markdown
 from ml.descriptors.slab import Slab
-from ml.evaluation import Metrics
 from ml.features import Layer, compute
+from ml.metrics import Metrics
 from ml.pair_features import PairFeatures
 from ml.registry import CARD_FILE, shipped
 from schema.quantities import BINDING_ENERGY, CBM, GAP, INTERLAYER_DISTANCE, VBM, WORK_FUNCTION

@@ -16,7 +16,10 @@ FAMILIES = {
     ),
     "Interfaces and properties": ("interface", "stacking", "interface_member", "property", "property_value"),
     "Spectra": ("density_of_states", "dos_projection", "band_structure", "phonon_spectrum", "stiffness_tensor"),
-    "Features and models": ("feature_set", "feature_vector", "embedding", "model_version"),
+    "Features and models": (
+        "feature_set", "feature_vector", "embedding", "model_version", "model_evaluation", "model_metric",
+        "model_curve",
+    ),
     "Screening": (
         "screening_run", "screening_run_model", "screening_member", "pair_block", "pair_tile", "candidate",
         "saved_screen", "screen_result", "screen_change",

@@ -179,7 +179,7 @@ class PairModel:
                 "The model's artefact is not a pair model that this version reads.",
                 hint="Register the shipped models again: stackscreen models register",
             ) from error
-        if inputs["version"] != pair_features.VERSION:
+        if inputs["version"] not in pair_features.READABLE:
             raise ArtefactError(
                 f"The model of {model.target} reads pair features v{inputs['version']}, and this version computes "
                 f"v{pair_features.VERSION}.",

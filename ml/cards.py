@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml.evaluation import REGISTRY_UNKNOWN
+from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.registry import EMBEDDING
 from schema.quantities import QUANTITIES
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ml.descriptors import stacking
 from ml.descriptors.slab import Slab
 from ml.pair_features import PairFeatures
+from ml.stacks import Seen, seen, split_layers
 from schema.quantities import BINDING_ENERGY, GAP, INTERLAYER_DISTANCE
 
 TARGETS = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
@@ -25,8 +26,6 @@ MAX_BINDING_ENERGY = 60.0
 """meV/Å²: above, the layers are chemically bonded, or the calculation failed."""
 MIN_DISTANCE = 1.5
 """Å: below, the layers are chemically bonded or interpenetrate."""
-RIGID_TOLERANCE = 0.05
-"""Å: a layer whose heights deviate more from the isolated layer's has relaxed: its registry is not used."""
 CLEANING_RULE = f"0 < E_b ≤ {MAX_BINDING_ENERGY:g} meV/Å² and d ≥ {MIN_DISTANCE:g} Å"
 
 
@@ -99,49 +98,6 @@ def rejection(targets: Mapping[str, float]) -> str | None:
     return None
 
 
-def split_layers(stack: Slab) -> tuple[Slab, Slab]:
-    """Lower and upper half of a homobilayer, by height.
-
-    Raises:
-        ValueError: the halves are not of one composition.
-    """
-    order = np.argsort(stack.positions[:, 2], kind="stable")
-    half = len(order) // 2
-    lower, upper = order[:half], order[half:]
-    if not np.array_equal(np.sort(stack.numbers[lower]), np.sort(stack.numbers[upper])):
-        raise ValueError("the two halves of the stack differ in composition")
-    return (
-        Slab(stack.numbers[lower], stack.positions[lower], stack.cell),
-        Slab(stack.numbers[upper], stack.positions[upper], stack.cell),
-    )
-
-
-def orientation(layer: Slab, reference: Slab) -> tuple[bool, float]:
-    """Whether a layer stands as the reference does or upside down.
-
-    Returns:
-        True if upright, and the largest deviation of its sorted heights from the reference's, Å (infinite if the two
-        have different atoms).
-    """
-    if not np.array_equal(np.sort(layer.numbers), np.sort(reference.numbers)):
-        return True, np.inf
-    up = _profile_deviation(layer, reference)
-    down = _profile_deviation(layer.flipped(), reference)
-    return up <= down + 1e-6, min(up, down)
-
-
-def _profile_deviation(layer: Slab, reference: Slab) -> float:
-    """Largest difference of heights, element by element, the two layers centred."""
-    worst = 0.0
-    for number in np.unique(layer.numbers):
-        heights = [
-            np.sort(s.positions[s.numbers == number, 2] - 0.5 * (s.positions[:, 2].max() + s.positions[:, 2].min()))
-            for s in (layer, reference)
-        ]
-        worst = max(worst, float(np.abs(heights[0] - heights[1]).max()))
-    return worst
-
-
 def build(
     bilayers: Iterable[Bilayer],
     slabs: Mapping[str, Slab],
@@ -168,11 +124,11 @@ def build(
         if reason is not None:
             left_out[reason] += 1
             continue
-        top_a, top_b, numbers = _seen(bilayer, slabs[bilayer.material])
-        unknown += bool(np.isnan(numbers).all())
+        stacked = _seen(bilayer, slabs[bilayer.material])
+        unknown += not stacked.registry_known
         kept.append(bilayer)
-        faces.append((top_a, top_b))
-        registry.append(numbers)
+        faces.append((stacked.top_a, stacked.top_b))
+        registry.append(stacked.registry)
     rows = np.array([row_of[b.material] for b in kept], np.int64)
     turned = np.array(faces, bool).reshape(-1, 2)
     table = PairFeatures(np.array([features[uid] for uid in uids], np.float32).reshape(len(uids), -1)) if uids else None
@@ -192,16 +148,10 @@ def build(
     )
 
 
-def _seen(bilayer: Bilayer, isolated: Slab) -> tuple[bool, bool, NDArray[np.float64]]:
+def _seen(bilayer: Bilayer, isolated: Slab) -> Seen:
     """Which faces meet, and the registry; NaN where the stack's layers are not the isolated one, moved rigidly."""
-    nothing = np.full(len(stacking.NAMES), np.nan)
     try:
         lower, upper = split_layers(bilayer.slab)
     except ValueError:
-        return True, False, nothing
-    up_lower, deviation_lower = orientation(lower, isolated)
-    up_upper, deviation_upper = orientation(upper, isolated)
-    rigid = max(deviation_lower, deviation_upper) <= RIGID_TOLERANCE
-    numbers = stacking.registry_descriptors(lower, upper) if rigid else nothing
-    # The lower layer turns its top face to the partner if it stands upright, the upper one its bottom face.
-    return up_lower, not up_upper, numbers
+        return Seen(True, False, np.full(len(stacking.NAMES), np.nan))
+    return seen(lower, upper, isolated, isolated)

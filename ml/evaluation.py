@@ -1,69 +1,38 @@
-"""How far to trust a model: errors and coverage on rows that it could not know, beside the baselines'.
+"""How far to trust a method: errors and coverage on rows that it could not know, beside the baselines'.
 
-Every number is out of fold: a row is predicted by a model fitted on the other folds. Intervals are calibrated without
-the fold that they are tested on.
+Every number is out of fold: a row is predicted by what was fitted without its fold, and its interval is calibrated
+without it. Choices that a method makes (`ml.selection`) are made on inner folds of what it learns from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import baselines, pair_features
-from ml.baselines import Calibrated
-from ml.datasets import TrainingTable
-from ml.models.lightgbm_pair import ResidualModel, without_optional, without_registry
-from ml.splits import N_FOLDS, Split, folds
-from ml.uncertainty import Conformal
-from schema.quantities import GAP
+from ml.method import Method, Seeded, Spreading
+from ml.metrics import ClassMetrics, Metrics, group_numbers
+from ml.parts import Part, parts_of
+from ml.rows import InterfaceRows
+from ml.splits import N_FOLDS, VERSION, Partition, Split, pair_names, partitions
+from ml.uncertainty import honest_half_widths
+from schema.vocabulary import InterfaceKind
 
-REGISTRY_KNOWN = "model, registry known"
-REGISTRY_UNKNOWN = "model, registry unknown"
-GAPS_ONLY = "model, registry unknown, only gaps known"
+MIN_TRAINING = 20
+"""A part of a split with fewer labelled rows to learn from is not judged."""
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Shares that intervals are asked to cover, for the calibration curve."""
+FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the training materials, for the learning curve."""
 
-
-@dataclass(frozen=True)
-class Metrics:
-    """Errors of one method on one target under one split, in the target's unit.
-
-    Attributes:
-        n: rows.
-        mae, rmse: mean absolute and root mean square error.
-        r2: share of variance explained, dimensionless.
-        coverage: share of rows inside the 90 % interval; None for methods without one.
-        coverage_by_material: the same, every material counting alike: what intervals without registry aim at.
-        width: mean half-width of the interval.
-    """
-
-    n: int
-    mae: float
-    rmse: float
-    r2: float
-    coverage: float | None = None
-    coverage_by_material: float | None = None
-    width: float | None = None
-
-    @classmethod
-    def of(cls, true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Metrics:
-        """Errors over the rows where both are known."""
-        ok = np.isfinite(true) & np.isfinite(predicted)
-        t, p = true[ok], predicted[ok]
-        residual = p - t
-        variance = float(((t - t.mean()) ** 2).sum())
-        return cls(
-            int(ok.sum()),
-            float(np.abs(residual).mean()),
-            float(np.sqrt((residual**2).mean())),
-            float(1.0 - (residual**2).sum() / variance) if variance > 0 else float("nan"),
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Rounded to what the numbers of rows allow."""
-        return {k: v if v is None or k == "n" else round(v, 4) for k, v in asdict(self).items()}
+Views = Mapping[str, Callable[[InterfaceRows], InterfaceRows]]
+"""How rows may be shown to a fitted method, by name: as they are (""), without the registry, ..."""
+AS_THEY_ARE: Views = {"": lambda rows: rows}
+OnFold = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -71,96 +40,303 @@ class Evaluation:
     """All methods on one target under one split.
 
     Attributes:
+        domain, source: of the rows.
         target: quantity key.
-        split: which split.
-        metrics: by method.
-        out_of_fold: prediction of each row by each method, shape (rows,), NaN where not labelled.
+        split: name of the split.
+        folds: rule, version and number of the folds, or the digest of a fold file.
+        data_digest: SHA-256 of the rows, 32 bytes.
+        n: labelled rows.
+        baselines: names of the methods that are to be beaten.
+        metrics: by method; a method under a view is called "<method>, <view>".
+        by_part: by method: errors within families, element blocks or classes.
+        out_of_fold: prediction of each row by each method, shape (rows,), NaN where it has none.
+        half_width: of each row's 90 % interval by each method, shape (rows,), in the target's unit.
+        calibration: by method: share asked for, and share covered.
+        spread: by method: standard deviation of its error over repeats, in the target's unit (classes: a share).
+        repeats: how often folds and seeds were drawn for it; 1 if not repeated.
     """
 
+    domain: str
+    source: str
     target: str
-    split: Split
-    metrics: dict[str, Metrics]
+    split: str
+    folds: str
+    data_digest: bytes
+    n: int
+    baselines: tuple[str, ...]
+    metrics: dict[str, Metrics | ClassMetrics]
+    by_part: dict[str, list[tuple[Part, Metrics | ClassMetrics]]]
     out_of_fold: dict[str, NDArray[np.float64]]
+    half_width: dict[str, NDArray[np.float64]]
+    calibration: dict[str, list[tuple[float, float]]]
+    spread: dict[str, float]
+    repeats: int = 1
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline that errs least."""
+        return min((name for name in self.baselines if self.metrics[name].n), key=lambda name: self.metrics[name].error)
+
+    def beats_baseline(self, method: str) -> bool:
+        """Whether a method errs less than every baseline, on as many rows."""
+        ours, theirs = self.metrics[method], self.metrics[self.best_baseline]
+        return ours.n >= theirs.n and ours.error < theirs.error
 
 
 def evaluate(
-    table: TrainingTable, target: str, split: Split, *, on_fold: Callable[[], None] | None = None
+    rows: InterfaceRows,
+    target: str,
+    methods: Sequence[Method],
+    split: Split | Sequence[Partition],
+    *,
+    baselines: Sequence[Method] = (),
+    classes: bool = False,
+    views: Views = AS_THEY_ARE,
+    own: bytes | None = None,
+    on_fold: OnFold | None = None,
 ) -> Evaluation:
-    """Predict every labelled row out of fold, by the baselines and by the model.
+    """Predict every labelled row out of fold by every method.
 
     Args:
-        table: training rows.
+        rows: labelled interfaces.
         target: quantity key.
-        split: which rows are kept together.
-        on_fold: called after each fold, for a progress bar.
+        methods: what is judged.
+        split: a rule, or parts made from a fold file.
+        baselines: what is to be beaten; judged alike.
+        classes: whether the target's values name classes.
+        views: how test rows are shown to the fitted methods; they learn from the rows as they are.
+        own: contents of the fold file that the parts come from, for the record.
+        on_fold: called after each part and method, for a progress bar.
+
+    Raises:
+        SplitError: the split cannot be made of the labelled rows.
     """
-    truth, fold = table.targets[target], folds(table, split)
-    out: dict[str, NDArray[np.float64]] = {}
-
-    def put(method: str, rows: NDArray[np.bool_], values: NDArray[np.floating]) -> None:
-        out.setdefault(method, np.full(len(table), np.nan))[rows] = values
-
-    for k in range(N_FOLDS):
-        test = (fold == k) & np.isfinite(truth)
-        train = (fold != k) & np.isfinite(truth)
-        if not test.any() or not train.any():
-            continue
-        rows, wanted, seen = table.known[train], truth[train], table.known[test]
-        floor = baselines.FLOORS[target]
-        put("mean", test, Calibrated.fit("", wanted, wanted, floor=floor).predict(seen))
-        for name in baselines.CANDIDATES[target]:
-            column = pair_features.COLUMN[name]
-            put(f"{name}, as it is", test, seen[:, column])
-            line = Calibrated.fit(name, rows[:, column], wanted, floor=floor)
-            put(f"{name}, calibrated", test, line.predict(seen))
-        model = ResidualModel.fit(target, rows, wanted)
-        put(REGISTRY_KNOWN, test, model.predict(seen))
-        put(REGISTRY_UNKNOWN, test, model.predict(without_registry(seen)))
-        if target == GAP.key:
-            put(GAPS_ONLY, test, model.predict(without_optional(without_registry(seen))))
-        if on_fold is not None:
-            on_fold()
-    groups = group_numbers(table.groups)
-    metrics = {}
+    labelled = rows.take(rows.labelled(target))
+    truth = labelled.targets[target]
+    if isinstance(split, Split):
+        parts = partitions(labelled, split)
+        name, folds = split.value, f"{split.value}-v{VERSION}, {N_FOLDS} folds"
+    else:
+        keep = rows.labelled(target)
+        parts = [Partition(part.train[keep], part.test[keep]) for part in split]
+        name, folds = "own folds", f"own folds, SHA-256 {hashlib.sha256(own or b'').hexdigest()[:16]}"
+    out, spreads = out_of_fold(labelled, target, [*baselines, *methods], parts, views=views, on_fold=on_fold)
+    pairs = group_numbers(pair_names(labelled))
+    metrics: dict[str, Metrics | ClassMetrics] = {}
+    half: dict[str, NDArray[np.float64]] = {}
+    calibration: dict[str, list[tuple[float, float]]] = {}
     for method, predicted in out.items():
-        metrics[method] = Metrics.of(truth, predicted)
-        if method.startswith("model") or method == f"{baselines.PHYSICS[target]}, calibrated":
-            metrics[method] = _with_coverage(
-                metrics[method], truth, predicted, fold, groups, by_material=method != REGISTRY_KNOWN
+        if classes:
+            metrics[method] = ClassMetrics.of(truth, predicted)
+            continue
+        plain = Metrics.of(truth, predicted)
+        # A view hides the registry, and all stackings of a pair then share one prediction.
+        groups = pairs if any(view and method.endswith(f", {view}") for view in views) else None
+        spread = spreads.get(method)
+        half[method] = honest_half_widths(predicted, truth, parts, groups, spread=spread)
+        metrics[method] = _with_coverage(plain, truth, predicted, half[method], pairs)
+        calibration[method] = [
+            (level, _covered(truth, predicted, _half(predicted, truth, parts, groups, spread, level), groups))
+            for level in LEVELS
+        ]
+    score = ClassMetrics.of if classes else Metrics.of
+    shares = parts_of(labelled, truth if classes else None)
+    by_part = {
+        method: [(part, score(truth[mask], predicted[mask])) for part, mask in shares]
+        for method, predicted in out.items()
+    }
+    return Evaluation(
+        rows.domain, rows.source, target, name, folds, rows.digest, len(labelled), tuple(b.name for b in baselines),
+        metrics, by_part, _on_all(out, rows, target), _on_all(half, rows, target), calibration, {},
+    )  # fmt: skip
+
+
+def out_of_fold(
+    rows: InterfaceRows,
+    target: str,
+    methods: Sequence[Method],
+    parts: Sequence[Partition],
+    *,
+    views: Views = AS_THEY_ARE,
+    on_fold: OnFold | None = None,
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Out-of-fold predictions, and for ensembles their members' spread, by method and view, each of shape (rows,)."""
+    out: dict[str, NDArray[np.float64]] = {}
+    spreads: dict[str, NDArray[np.float64]] = {}
+    has = rows.labelled(target)
+    shown = {view: change(rows) for view, change in views.items()}
+    for part in parts:
+        train, test = part.train & has, part.test & has
+        for method in methods:
+            if test.any() and train.sum() >= MIN_TRAINING:
+                fitted = method.fit(rows, target, train)
+                for view, seen in shown.items():
+                    name = f"{method.name}, {view}" if view else method.name
+                    out.setdefault(name, np.full(len(rows), np.nan))[test] = fitted.predict(seen, test)
+                    if isinstance(fitted, Spreading):
+                        spreads.setdefault(name, np.full(len(rows), np.nan))[test] = fitted.spread(seen, test)
+            if on_fold is not None:
+                on_fold()
+    return out, spreads
+
+
+def repeated(
+    evaluation: Evaluation,
+    rows: InterfaceRows,
+    methods: Sequence[Method],
+    split: Split,
+    repeats: int,
+    *,
+    views: Views = AS_THEY_ARE,
+    on_fold: OnFold | None = None,
+) -> Evaluation:
+    """The same evaluation with how much its errors move when folds and seeds are drawn again.
+
+    Args:
+        evaluation: with the folds and seeds that figures are quoted for; its figures stay.
+        rows, methods, split, views, on_fold: as in `evaluate`; of the methods, baselines included.
+        repeats: how many draws in all, this one included.
+    """
+    labelled = rows.take(rows.labelled(evaluation.target))
+    truth = labelled.targets[evaluation.target]
+    errors: dict[str, list[float]] = {name: [metrics.error] for name, metrics in evaluation.metrics.items()}
+    score = _score_of(evaluation)
+    for draw in range(1, repeats):
+        drawn = [method.with_seed(draw) if isinstance(method, Seeded) else method for method in methods]
+        parts = partitions(labelled, split, draw=draw)
+        out, _ = out_of_fold(labelled, evaluation.target, drawn, parts, views=views, on_fold=on_fold)
+        for name, predicted in out.items():
+            errors.setdefault(name, []).append(score(truth, predicted).error)
+    spread = {name: float(np.std(found, ddof=1)) for name, found in errors.items() if len(found) > 1}
+    return replace(evaluation, spread=spread, repeats=repeats)
+
+
+@dataclass(frozen=True)
+class LearningPoint:
+    """One point of a learning curve.
+
+    Attributes:
+        fraction: of the training materials.
+        materials, rows: in training, on average over the parts.
+        error: mean absolute error in the target's unit, or the share named wrongly.
+    """
+
+    fraction: float
+    materials: float
+    rows: float
+    error: float
+
+
+def learning_curve(
+    rows: InterfaceRows,
+    target: str,
+    method: Method,
+    split: Split,
+    *,
+    classes: bool = False,
+    fractions: Sequence[float] = FRACTIONS,
+    view: Callable[[InterfaceRows], InterfaceRows] | None = None,
+    on_fold: OnFold | None = None,
+) -> list[LearningPoint]:
+    """Error on the same test rows when less has been learned from.
+
+    A fraction of the training materials is kept by their names' digests, so that smaller sets lie within larger ones,
+    and with them the rows both of whose layers are kept. Fractions that leave a part with fewer than `MIN_TRAINING`
+    rows have no point.
+
+    Args:
+        rows, target, split, classes, on_fold: as in `evaluate`.
+        method: whose curve.
+        fractions: shares of the training materials, rising.
+        view: how test rows are shown; as they are by default.
+    """
+    labelled = rows.take(rows.labelled(target))
+    truth = labelled.targets[target]
+    parts = [part for part in partitions(labelled, split) if part.train.sum() >= MIN_TRAINING]
+    if labelled.domain == InterfaceKind.ON_BULK.value:
+        # A handful of films or substrates would make a ragged curve: rows are drawn.
+        rank = np.array([_unit(name) for name in labelled.ids])
+    else:
+        rank = np.array([max(map(_unit, pair)) for pair in zip(labelled.bottom, labelled.top, strict=True)])
+    points = []
+    for fraction in fractions:
+        kept = rank < fraction if fraction < 1 else np.ones(len(labelled), bool)
+        smaller = [Partition(part.train & kept, part.test) for part in parts]
+        if not smaller or min(part.train.sum() for part in smaller) < MIN_TRAINING:
+            continue
+        shown = {"": view} if view else AS_THEY_ARE
+        out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, on_fold=on_fold)
+        names = [{*np.array(labelled.bottom)[p.train], *np.array(labelled.top)[p.train]} for p in smaller]
+        score = ClassMetrics.of if classes else Metrics.of
+        points.append(
+            LearningPoint(
+                fraction,
+                float(np.mean([len(found) for found in names])),
+                float(np.mean([p.train.sum() for p in smaller])),
+                score(truth, out[method.name]).error,
             )
-    return Evaluation(target, split, metrics, out)
+        )
+    return points
 
 
-def group_numbers(groups: list[str]) -> NDArray[np.int64]:
-    """Number of each row's group, shape (rows,)."""
-    return np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
+def _unit(name: str) -> float:
+    return int.from_bytes(hashlib.sha256(f"learning-v1:{name}".encode()).digest()[:8], "big") / 2.0**64
+
+
+def _score_of(evaluation: Evaluation) -> Callable[..., Metrics | ClassMetrics]:
+    return ClassMetrics.of if isinstance(next(iter(evaluation.metrics.values())), ClassMetrics) else Metrics.of
+
+
+def _half(
+    predicted: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    parts: Sequence[Partition],
+    groups: NDArray[np.int64] | None,
+    spread: NDArray[np.float64] | None,
+    level: float,
+) -> NDArray[np.float64]:
+    return honest_half_widths(predicted, truth, parts, groups, spread=spread, level=level)
+
+
+def _covered(
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    half: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+) -> float:
+    """Share inside, rows counting alike or, with groups, groups."""
+    ok = np.isfinite(half) & np.isfinite(truth)
+    if not ok.any():
+        return float("nan")
+    inside = (np.abs(truth - predicted) <= half)[ok]
+    if groups is None:
+        return float(inside.mean())
+    _, index, counts = np.unique(groups[ok], return_inverse=True, return_counts=True)
+    return float((np.bincount(index, inside) / counts).mean())
 
 
 def _with_coverage(
     metrics: Metrics,
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
-    fold: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    *,
-    by_material: bool,
+    half: NDArray[np.float64],
+    pairs: NDArray[np.int64],
 ) -> Metrics:
-    """Add the coverage of intervals that were calibrated on the other folds' rows."""
-    ok = np.isfinite(truth) & np.isfinite(predicted)
-    half = np.full(len(truth), np.nan)
-    for k in range(N_FOLDS):
-        test, calibrate = ok & (fold == k), ok & (fold != k)
-        if test.any() and calibrate.any():
-            conformal = Conformal.fit(
-                predicted[calibrate], truth[calibrate], groups[calibrate] if by_material else None
-            )
-            half[test] = conformal.half_widths(predicted[test])
-    inside = (np.abs(truth - predicted) <= half)[ok]
-    _, index, counts = np.unique(groups[ok], return_inverse=True, return_counts=True)
-    covered = np.bincount(index, inside) / counts
-    values = asdict(metrics) | {
-        "coverage": float(inside.mean()),
-        "coverage_by_material": float(covered.mean()),
-        "width": float(np.nanmean(half[ok])),
-    }
-    return Metrics(**values)
+    if not np.isfinite(half).any():
+        return metrics
+    return replace(
+        metrics,
+        coverage=_covered(truth, predicted, half, None),
+        coverage_by_material=_covered(truth, predicted, half, pairs),
+        width=float(np.nanmean(half)),
+    )
+
+
+def _on_all(values: dict[str, NDArray[np.float64]], rows: InterfaceRows, target: str) -> dict[str, Any]:
+    """Values of the labelled rows, put where these stand among all."""
+    labelled = rows.labelled(target)
+    out = {}
+    for name, some in values.items():
+        out[name] = np.full(len(rows), np.nan)
+        out[name][labelled] = some
+    return out

@@ -1,15 +1,18 @@
-"""Pair feature set v1: what a model sees of two layers put together.
+"""Pair feature set v2: what a model sees of two layers put together.
 
 Every component is symmetric under exchange of the two layers (each with the face that it turns to the other), so that a
-swap changes no prediction. All but the registry block follow from the two material vectors; the registry block is NaN
-for a moiré, which has every registry at once, and known for an explicit commensurate bilayer. No component depends on
+swap changes no prediction: means, smaller and larger of the two, and absolute differences. All but the last three
+blocks follow from the two material vectors. The registry block is NaN for a moiré, which has every registry at once,
+and known for an explicit commensurate bilayer; the match block is NaN where no match is given. No component depends on
 the distance between the layers.
 
-Differences of the two layers' own numbers are absent by choice: the homobilayers that the models learn from hold none.
+v2 holds every component of v1 under its name and with its meaning. Homobilayers hold no differences: a model that is
+trained on them alone reads none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +20,14 @@ from numpy.typing import NDArray
 
 from ml import features
 from ml.descriptors import dispersion, stacking
-from ml.descriptors.band_alignment import anderson, smaller_gap
+from ml.descriptors.band_alignment import Alignment, anderson, smaller_gap
 from ml.descriptors.contact import PROBE_RADII
 from ml.descriptors.structure import FACE_NAMES, FACE_UNITS
 
 KEY = "pair"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions whose components all have their name and meaning in this one."""
 
 LAYER_MEANS = (
     "thickness", "n_elements", "atom_density", "face_asymmetry",
@@ -38,13 +43,40 @@ LAYER_MEANS = (
 ELECTRONIC_MEANS = ("formation_energy", "hull_energy", "polarizability_xy", "polarizability_z")
 """Components that few materials have; models must do without them too."""
 EDGE_MEANS = ("vbm", "cbm", "work_function")
+LAYER_CONTRASTS = (
+    "thickness", "area", "n_atoms", "atom_density", "magpie_mean_AtomicWeight", "magpie_mean_MendeleevNumber",
+    "magpie_mean_Row", "magpie_mean_Column", "magpie_mean_CovalentRadius", "magpie_mean_Electronegativity",
+    "magpie_mean_NValence", "magpie_avg_dev_Electronegativity", "formation_energy", "hull_energy",
+    "polarizability_xy", "polarizability_z",
+)  # fmt: skip
+"""Components of a layer that are also compared between the two."""
+FACE_CONTRASTS = (
+    "electronegativity", "vdw_radius", "polarizability", "column", "row", "charge", "density", "probe_small_mean",
+    "probe_small_min",
+)  # fmt: skip
+"""Components of a face that are also compared between the two that meet."""
+CONTRASTS = ("diff", "min", "max")
 
 PHYSICS = (
     "vdw_distance", "dispersion_distance", "dispersion_energy", "probe_distance_mean", "probe_distance_max",
     "probe_distance_min",
 )  # fmt: skip
 GAPS = ("gap_min", "gap_aligned", "vacuum_mismatch")
+ALIGNMENT = (
+    "gap_max", "gap_diff", "gap_overlap", "valence_offset", "conduction_offset", "straddling_margin", "vbm_higher",
+    "cbm_lower", "work_function_diff", "alignment_type",
+)  # fmt: skip
+"""Anderson's rule in full; `gap_overlap` is his gap before it is cut off at 0, negative where it is broken."""
 REGISTRY = (*stacking.NAMES, "touching_excess", "dispersion_distance_excess", "dispersion_energy_ratio")
+
+STACKING = ("stacking_eclipsed", "stacking_flip", "stacking_shift", "stacking_turn")
+"""How a commensurate stack is named: facing atoms atop each other (1) or not (0), upper layer turned over (1) or not,
+length of the lateral shift (of the root of the cell's area, folded by lattice and inversion), and turn of the upper
+layer (degrees, 0 to 180)."""
+MATCH = ("match_strain", "match_shear", "match_twist", "match_area", "match_atoms", "match_ln_area_ratio")
+"""Coincidence cell from the isolated layers: root mean square and difference of the principal logarithmic strains of
+one supercell against the other, twist (degrees, 0 to 180), area, atoms, and |ln| of the areas of the two layers' own
+cells."""
 
 NAMES: tuple[str, ...] = (
     *(f"mean_{name}" for name in LAYER_MEANS),
@@ -53,29 +85,85 @@ NAMES: tuple[str, ...] = (
     *GAPS,
     *(f"facing_{name}" for name in EDGE_MEANS),
     *(f"mean_{name}" for name in ELECTRONIC_MEANS),
+    *(f"{kind}_{name}" for name in LAYER_CONTRASTS for kind in CONTRASTS),
+    *(f"facing_{kind}_{name}" for name in FACE_CONTRASTS for kind in CONTRASTS),
+    *ALIGNMENT,
     *REGISTRY,
+    *STACKING,
+    *MATCH,
 )
 """Name of each component."""
+
+
+def _unit(name: str) -> str:
+    return features.UNITS[features.COLUMN[name]]
+
+
 UNITS: tuple[str, ...] = (
-    *(features.UNITS[features.COLUMN[name]] for name in LAYER_MEANS),
+    *(_unit(name) for name in LAYER_MEANS),
     *FACE_UNITS,
     *("Å", "Å", "meV/Å²", "Å", "Å", "Å"),
     *("eV",) * 6,
     *("eV/atom", "eV/atom", "Å", "Å"),
+    *(_unit(name) for name in LAYER_CONTRASTS for _ in CONTRASTS),
+    *(FACE_UNITS[FACE_NAMES.index(name)] for name in FACE_CONTRASTS for _ in CONTRASTS),
+    *("eV",) * 9,
+    "1",
     *stacking.UNITS,
     *("Å", "Å", "1"),
+    *("1", "1", "1", "°"),
+    *("1", "1", "°", "Å²", "1", "1"),
 )
 """Unit of each component."""
 COLUMN: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 """Position of each component."""
 
-STRUCTURAL = tuple(name for name in NAMES if name not in GAPS and not name.endswith(EDGE_MEANS + ELECTRONIC_MEANS))
-"""Components that need no electronic property of the layers."""
+_CONTRASTED = frozenset(
+    name
+    for name in NAMES
+    if any(name.startswith((f"{kind}_", f"facing_{kind}_")) for kind in CONTRASTS) or name in ALIGNMENT
+)
+STRUCTURAL = tuple(
+    name
+    for name in NAMES
+    if name not in GAPS
+    and not name.endswith(EDGE_MEANS + ELECTRONIC_MEANS)
+    and name not in _CONTRASTED
+    and name not in STACKING + MATCH
+)
+"""Components that need no electronic property of the layers and that two layers of one material do not leave zero."""
+
+
+class _Plan(NamedTuple):
+    """Components that are one function of one table: which columns of the table, and where they go."""
+
+    kind: str
+    table: NDArray[np.int64]
+    out: NDArray[np.int64]
+
+
+_COMBINE: dict[str, Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.floating]]] = {
+    "mean": lambda a, b: np.float32(0.5) * (a + b),
+    "diff": lambda a, b: np.abs(a - b),
+    # Unlike fmin and fmax these keep what is unknown of either unknown of both.
+    "min": np.minimum,
+    "max": np.maximum,
+}
+
+
+def _plans(prefix: str, mean: str, known: Sequence[str], wanted: Collection[str]) -> list[_Plan]:
+    """Plans for the components of a table with the columns `known`; means are named by `mean`, others by `prefix`."""
+    plans = []
+    for kind in _COMBINE:
+        start = mean if kind == "mean" else f"{prefix}{kind}_"
+        chosen = [(i, COLUMN[start + name]) for i, name in enumerate(known) if start + name in wanted]
+        if chosen:
+            plans.append(_Plan(kind, *(np.array(part, np.int64) for part in zip(*chosen, strict=True))))
+    return plans
 
 
 class _Tables(NamedTuple):
     layer: NDArray[np.float32]
-    electronic: NDArray[np.float32]
     face: tuple[NDArray[np.float32], NDArray[np.float32]]
     transforms: tuple[NDArray[np.float32], NDArray[np.float32]]
     edges: tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -83,17 +171,24 @@ class _Tables(NamedTuple):
     half_step: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
+_LAYER_COLUMNS = tuple(dict.fromkeys((*LAYER_MEANS, *ELECTRONIC_MEANS, *LAYER_CONTRASTS)))
+_CONTACT = ("dispersion_distance", "dispersion_energy", "dispersion_distance_excess", "dispersion_energy_ratio")
+_PROBES = ("probe_distance_mean", "probe_distance_max", "probe_distance_min", "touching_excess")
+
+
 class PairFeatures:
     """Puts pair features together from a table of material features, many pairs at a time.
 
     Args:
         materials: material feature vectors, shape (materials, len(ml.features.NAMES)).
+        names: components that are wanted; all if None. The others stay NaN, and cost nothing.
     """
 
-    def __init__(self, materials: NDArray[np.floating]) -> None:
+    def __init__(self, materials: NDArray[np.floating], names: Collection[str] | None = None) -> None:
         table = np.asarray(materials, np.float32)
+        wanted = frozenset(NAMES if names is None else names)
 
-        def columns(names: list[str]) -> NDArray[np.float32]:
+        def columns(names: Sequence[str]) -> NDArray[np.float32]:
             return np.ascontiguousarray(table[:, [features.COLUMN[name] for name in names]])
 
         def edges(face: str) -> NDArray[np.float64]:
@@ -102,9 +197,11 @@ class PairFeatures:
         gap = columns(["gap"])[:, 0].astype(float)
         step = columns(["vacuum_step"])[:, 0].astype(float)
         nodes = [name.removeprefix("top_") for name in features.NAMES if name.startswith("top_dispersion_")]
+        self._wanted = wanted
+        self._layer_plans = _plans("", "mean_", _LAYER_COLUMNS, wanted)
+        self._face_plans = _plans("facing_", "facing_", FACE_NAMES, wanted)
         self._tables = _Tables(
-            columns(list(LAYER_MEANS)),
-            columns(list(ELECTRONIC_MEANS)),
+            columns(_LAYER_COLUMNS),
             (columns([f"bottom_{n}" for n in FACE_NAMES]), columns([f"top_{n}" for n in FACE_NAMES])),
             (columns([f"bottom_{n}" for n in nodes]), columns([f"top_{n}" for n in nodes])),
             (edges("bottom"), edges("top")),
@@ -120,6 +217,8 @@ class PairFeatures:
         top_a: NDArray[np.bool_] | None = None,
         top_b: NDArray[np.bool_] | None = None,
         registry: NDArray[np.floating] | None = None,
+        named: NDArray[np.floating] | None = None,
+        match: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
         """Features of pairs of materials.
 
@@ -129,41 +228,57 @@ class PairFeatures:
                 and turns its top face up, b lies above and turns its bottom face down.
             registry: from `ml.descriptors.stacking.registry_descriptors`, shape (pairs, 8); None or NaN rows where
                 the registry is not a single one.
+            named: the components `STACKING`, shape (pairs, 4), likewise.
+            match: the components `MATCH`, shape (pairs, 6), likewise.
 
         Returns:
             Shape (pairs, len(NAMES)), float32.
         """
         faces_a = np.ones(len(a), bool) if top_a is None else np.asarray(top_a, bool)
         faces_b = np.zeros(len(b), bool) if top_b is None else np.asarray(top_b, bool)
-        t = self._tables
-        out = np.empty((len(a), len(NAMES)), np.float32)
+        t, wanted = self._tables, self._wanted
+        out = np.full((len(a), len(NAMES)), np.nan, np.float32)
         face_a, face_b = _by_face(t.face, a, faces_a), _by_face(t.face, b, faces_b)
-        contact = dispersion.averaged_contact(_by_face(t.transforms, a, faces_a), _by_face(t.transforms, b, faces_b))
-        probes = _probe_distances(face_a, face_b)
+        # Whole rows first: picking columns out of them is then a short step in memory.
+        layers = (t.layer[a], t.layer[b]) if self._layer_plans else ()
+        for plans, two in ((self._layer_plans, layers), (self._face_plans, (face_a, face_b))):
+            for plan in plans:
+                out[:, plan.out] = _COMBINE[plan.kind](two[0][:, plan.table], two[1][:, plan.table])
+
+        def put(names: Sequence[str], values: NDArray[np.floating]) -> None:
+            out[:, [COLUMN[name] for name in names]] = values
+
         radius = FACE_NAMES.index("vdw_radius")
-        blocks: list[NDArray[np.floating]] = [
-            0.5 * (t.layer[a] + t.layer[b]),
-            0.5 * (face_a + face_b),
-            dispersion.vdw_distance(face_a[:, radius], face_b[:, radius])[:, None],
-            contact.distance[:, None],
-            contact.energy[:, None],
-            probes,
-            self._gaps(a, b, faces_a, faces_b),
-            0.5 * (_by_face(t.edges, a, faces_a) + _by_face(t.edges, b, faces_b)),
-            0.5 * (t.electronic[a] + t.electronic[b]),
-        ]
-        at = 0
-        for block in blocks:
-            out[:, at : at + block.shape[1]] = block
-            at += block.shape[1]
-        if registry is None:
-            out[:, at:] = np.nan
-        else:
-            out[:, at : at + len(stacking.NAMES)] = registry
-            out[:, at + len(stacking.NAMES) + 0] = registry[:, 0] - probes[:, 0]
-            out[:, at + len(stacking.NAMES) + 1] = registry[:, 1] - contact.distance
-            out[:, at + len(stacking.NAMES) + 2] = registry[:, 2] / contact.energy
+        if "vdw_distance" in wanted:
+            put(["vdw_distance"], dispersion.vdw_distance(face_a[:, radius], face_b[:, radius])[:, None])
+        if not wanted.isdisjoint(_CONTACT):
+            contact = dispersion.averaged_contact(
+                _by_face(t.transforms, a, faces_a), _by_face(t.transforms, b, faces_b)
+            )
+            put(["dispersion_distance", "dispersion_energy"], np.column_stack(contact))
+        if not wanted.isdisjoint(_PROBES):
+            put(_PROBES[:3], _probe_distances(face_a, face_b))
+        if not wanted.isdisjoint(GAPS + ALIGNMENT) or not wanted.isdisjoint(f"facing_{n}" for n in EDGE_MEANS):
+            edges_a, edges_b = _by_face(t.edges, a, faces_a), _by_face(t.edges, b, faces_b)
+            put([f"facing_{name}" for name in EDGE_MEANS], 0.5 * (edges_a + edges_b))
+            put(GAPS, self._gaps(a, b, faces_a, faces_b))
+            put(ALIGNMENT, _alignment(t.gap[a], t.gap[b], edges_a, edges_b))
+        if registry is not None:
+            put(REGISTRY, self._registry(registry, out))
+        if named is not None:
+            put(STACKING, named)
+        if match is not None:
+            put(MATCH, match)
         return out
+
+    @staticmethod
+    def _registry(registry: NDArray[np.floating], out: NDArray[np.float32]) -> NDArray[np.floating]:
+        """The registry block: what the registry is, and against the average over all registries."""
+        probe, distance, energy = (
+            out[:, COLUMN[name]] for name in ("probe_distance_mean", "dispersion_distance", "dispersion_energy")
+        )
+        against = [registry[:, 0] - probe, registry[:, 1] - distance, registry[:, 2] / energy]
+        return np.column_stack([registry, *against])
 
     def _gaps(
         self,
@@ -186,6 +301,39 @@ class PairFeatures:
         shifted = np.where(a == b, np.maximum(small - np.nan_to_num(mismatch), 0.0), small)
         aligned = np.where(small == 0, 0.0, np.where(np.isfinite(aligned), aligned, shifted))
         return np.column_stack([small, aligned, mismatch])
+
+
+def _alignment(
+    gap_a: NDArray[np.floating],
+    gap_b: NDArray[np.floating],
+    edges_a: NDArray[np.floating],
+    edges_b: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """The components `ALIGNMENT`, shape (pairs, len(ALIGNMENT)).
+
+    `straddling_margin` is how far the alignment is from turning from straddling (positive) to staggered (negative):
+    min(|ΔE_v|, |ΔE_c|), with the sign of −ΔE_v ΔE_c.
+    """
+    (va, ca, wa), (vb, cb, wb) = edges_a.T, edges_b.T
+    aligned = anderson(va, ca, vb, cb)
+    nearer = np.minimum(np.abs(aligned.vbo), np.abs(aligned.cbo))
+    # NaN stays NaN: a sign of NaN is NaN.
+    margin = -np.sign(aligned.vbo * aligned.cbo) * nearer
+    kind = np.where(aligned.kind == Alignment.UNKNOWN, np.nan, aligned.kind.astype(float))
+    return np.column_stack(
+        [
+            np.maximum(gap_a, gap_b),
+            np.abs(gap_a - gap_b),
+            np.minimum(ca, cb) - np.maximum(va, vb),
+            np.abs(aligned.vbo),
+            np.abs(aligned.cbo),
+            margin,
+            np.maximum(va, vb),
+            np.minimum(ca, cb),
+            np.abs(wa - wb),
+            kind,
+        ]
+    )
 
 
 def _by_face(

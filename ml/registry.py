@@ -19,8 +19,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ml import feature_store
 from ml.artefact import ArtefactError, check_digest, sha256
+from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.datasets import TARGETS
-from ml.evaluation import REGISTRY_UNKNOWN
 from ml.splits import Split
 from ml.training import DOMAIN
 from schema.errors import StackscreenError

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ml import baselines, pair_features, splits
 from ml.artefact import Fallback, PairModel, sha256
 from ml.baselines import Calibrated
+from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, Evaluation, evaluate
 from ml.datasets import CLEANING_RULE, TARGETS, TrainingTable
 from ml.domain import Domain
-from ml.evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, Evaluation, evaluate, group_numbers
+from ml.metrics import group_numbers
 from ml.models import lightgbm_pair
 from ml.models.lightgbm_pair import ResidualModel
 from ml.splits import Split
@@ -95,7 +96,7 @@ def train(
 
 def steps(targets: tuple[str, ...] = TARGETS) -> int:
     """How often `train` calls `on_step`."""
-    return len(targets) * (len(Split) * splits.N_FOLDS + 1)
+    return len(targets) * (len(splits.SPLITS[DOMAIN]) * splits.N_FOLDS + 1)
 
 
 def _train_one(
@@ -112,7 +113,8 @@ def _train_one(
             hint="Import C2DB and BiDB first (stackscreen import c2db PATH, stackscreen import bidb PATH).",
         )
     evaluations = {
-        split: evaluate(table, target, split, on_fold=partial(on_step, f"{target}: {split.value}")) for split in Split
+        split: evaluate(table, target, split, on_fold=partial(on_step, f"{target}: {split.value}"))
+        for split in splits.SPLITS[DOMAIN]
     }
     strict = evaluations[Split.MATERIAL]
     served_trees = beats(strict)

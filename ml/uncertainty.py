@@ -1,15 +1,18 @@
-"""Conformal 90 % intervals, calibrated on the errors made on unseen materials.
+"""Conformal intervals, calibrated on the errors made on unseen materials.
 
 Split conformal prediction with Mondrian categories (V. Vovk et al., Algorithmic Learning in a Random World, 2005): the
-half-width of a category is the ⌈(n+1)·0.9⌉-th smallest absolute error of its calibration rows, each predicted by a
-model that saw nothing of the row's material. Categories are bins of the prediction, as errors grow with it.
+half-width of a category is the ⌈(n+1)·level⌉-th smallest absolute error of its calibration rows, each predicted by a
+model that saw nothing of the row's material. Categories are the number of partners that training has not seen, and
+within it bins of the prediction, as errors grow with either. Where members of an ensemble disagree more they err more:
+errors may be divided by that spread first (normalised conformal prediction, H. Papadopoulos et al., ECML 2002).
 
 Where the registry is known, a row is one stacking, and rows count alike. Where it is not, all stackings of a layer
-share one prediction: rows are then weighted so that every layer counts alike, as it does in a screen over layers.
+share one prediction: rows are then weighted so that every layer (every pair) counts alike, as it does in a screen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +30,15 @@ class Conformal:
 
     Attributes:
         edges: inner edges of the bins, rising, in the target's unit.
-        half_width: of each bin, in the target's unit, length len(edges) + 1.
+        half_width: of each bin, in the target's unit (times the scale of the spread, if there is one), length
+            len(edges) + 1.
+        spread_unit: the members' spread that counts as an ordinary one, in the target's unit; None for intervals that
+            do not ask for it. The scale is (spread + unit) / (2 unit): never below ½, and 1 for an ordinary spread.
     """
 
     edges: tuple[float, ...]
     half_width: tuple[float, ...]
+    spread_unit: float | None = None
 
     @classmethod
     def fit(
@@ -40,6 +47,7 @@ class Conformal:
         true: NDArray[np.floating],
         groups: NDArray[np.int64] | None = None,
         *,
+        spread: NDArray[np.floating] | None = None,
         level: float = LEVEL,
         n_bins: int = N_BINS,
     ) -> Conformal:
@@ -48,12 +56,16 @@ class Conformal:
         Args:
             predicted, true: shape (n,), in the target's unit; rows with a NaN are ignored.
             groups: number of each row's material, shape (n,), if every material is to count alike; None if every row.
+            spread: standard deviation of an ensemble's members, shape (n,), in the target's unit; None for none.
             level: share of rows that the intervals are to cover.
             n_bins: bins by quantile of the prediction; fewer where a bin would hold under `MIN_IN_BIN` rows.
         """
         ok = np.isfinite(predicted) & np.isfinite(true)
         p, error = predicted[ok], np.abs(true[ok] - predicted[ok])
         group = np.arange(len(p)) if groups is None else groups[ok]
+        unit = None if spread is None else max(float(np.median(spread[ok])), 1e-9)
+        if spread is not None and unit is not None:
+            error = error / _scale(spread[ok], unit)
         bins = max(1, min(n_bins, len(p) // MIN_IN_BIN))
         # Metals pile up at one prediction: equal edges would leave an empty bin, so they are merged.
         edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if bins > 1 else np.array([])
@@ -63,21 +75,125 @@ class Conformal:
             inside = which == b
             chosen = inside if inside.any() else np.ones(len(p), bool)
             half.append(_weighted_quantile(error[chosen], group[chosen], level))
-        return cls(tuple(float(e) for e in edges), tuple(half))
+        return cls(tuple(float(e) for e in edges), tuple(half), unit)
 
-    def half_widths(self, predicted: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Half-width of the interval of each prediction, shape as given; NaN for NaN."""
+    def half_widths(
+        self, predicted: NDArray[np.floating], spread: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float64]:
+        """Half-width of the interval of each prediction, shape as given; NaN for NaN.
+
+        Args:
+            predicted: in the target's unit.
+            spread: of the ensemble's members, as at calibration; without it an ordinary one is taken.
+        """
         widths = np.array(self.half_width)[np.searchsorted(self.edges, predicted, side="right")]
+        if self.spread_unit is not None and spread is not None:
+            widths = widths * _scale(spread, self.spread_unit)
         return np.where(np.isfinite(predicted), widths, np.nan)
 
     def as_json(self) -> dict[str, Any]:
         """For an artefact."""
-        return {"edges": list(self.edges), "half_width": list(self.half_width)}
+        content: dict[str, Any] = {"edges": list(self.edges), "half_width": list(self.half_width)}
+        return content if self.spread_unit is None else content | {"spread_unit": self.spread_unit}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Conformal:
+    def from_json(cls, data: Mapping[str, Any]) -> Conformal:
         """The inverse of `as_json`."""
-        return cls(tuple(map(float, data["edges"])), tuple(map(float, data["half_width"])))
+        unit = data.get("spread_unit")
+        return cls(
+            tuple(map(float, data["edges"])),
+            tuple(map(float, data["half_width"])),
+            None if unit is None else float(unit),
+        )
+
+
+@dataclass(frozen=True)
+class ByUnseen:
+    """Intervals by number of partners that training has not seen.
+
+    Attributes:
+        categories: by number of unseen partners, 0 to 2; a number that was not calibrated takes the next larger one
+            that was, or the largest.
+    """
+
+    categories: dict[int, Conformal]
+
+    def half_widths(
+        self, predicted: NDArray[np.floating], unseen: NDArray[np.integer], spread: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float64]:
+        """Half-width of each prediction's interval.
+
+        Args:
+            predicted: shape (n,), in the target's unit.
+            unseen: how many of the two partners training has not seen, shape (n,).
+            spread: see `Conformal.half_widths`.
+        """
+        out = np.full(len(predicted), np.nan)
+        known = sorted(self.categories)
+        for number in np.unique(unseen):
+            chosen = unseen == number
+            category = next((k for k in known if k >= number), known[-1])
+            part = None if spread is None else spread[chosen]
+            out[chosen] = self.categories[category].half_widths(predicted[chosen], part)
+        return out
+
+    def as_json(self) -> dict[str, Any]:
+        """For an artefact."""
+        return {str(number): one.as_json() for number, one in sorted(self.categories.items())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ByUnseen:
+        """The inverse of `as_json`."""
+        return cls({int(number): Conformal.from_json(one) for number, one in data.items()})
+
+
+def unseen_partners(bottom: Sequence[str], top: Sequence[str], seen: frozenset[str]) -> NDArray[np.int64]:
+    """How many of each row's two layers are not in `seen`, shape (rows,), 0 to 2; a layer on itself counts twice."""
+    return np.array([(a not in seen) + (b not in seen) for a, b in zip(bottom, top, strict=True)], np.int64)
+
+
+def honest_half_widths(
+    predicted: NDArray[np.floating],
+    true: NDArray[np.floating],
+    parts: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
+    groups: NDArray[np.int64] | None = None,
+    *,
+    spread: NDArray[np.floating] | None = None,
+    level: float = LEVEL,
+) -> NDArray[np.float64]:
+    """Half-widths that no row has helped to calibrate, to see what intervals really cover.
+
+    The rows of a part are given intervals from the out-of-fold errors of the rows that the part learned from: these
+    share with them no more than the split allows, be it pair, one layer, or none.
+
+    Args:
+        predicted: out-of-fold predictions, shape (rows,); NaN where there is none.
+        true: shape (rows,).
+        parts: training and test mask of every part of the split.
+        groups, spread, level: as in `Conformal.fit`.
+
+    Returns:
+        Shape (rows,); NaN where nothing could be calibrated.
+    """
+    known = np.isfinite(predicted) & np.isfinite(true)
+    half = np.full(len(true), np.nan)
+    for train, test in parts:
+        rows, calibrate = test & known, train & known
+        if not rows.any() or not calibrate.any():
+            continue
+        conformal = Conformal.fit(
+            predicted[calibrate],
+            true[calibrate],
+            None if groups is None else groups[calibrate],
+            spread=None if spread is None else spread[calibrate],
+            level=level,
+        )
+        half[rows] = conformal.half_widths(predicted[rows], None if spread is None else spread[rows])
+    return half
+
+
+def _scale(spread: NDArray[np.floating], unit: float) -> NDArray[np.float64]:
+    return np.asarray((np.nan_to_num(spread, nan=unit) + unit) / (2.0 * unit), float)
 
 
 def _weighted_quantile(error: NDArray[np.floating], group: NDArray[np.int64], level: float) -> float:

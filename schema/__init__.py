@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from schema.base import Base
     from schema.errors import StackscreenError
+    from schema.evaluations import ModelCurve, ModelEvaluation, ModelMetric
     from schema.features import Embedding, FeatureSet, FeatureVector, ModelVersion
     from schema.interfaces import Interface, InterfaceMember, Stacking
     from schema.materials import BulkPhase, DedupeRuling, Material, MaterialMember, Monolayer, Surface
@@ -45,6 +46,9 @@ __all__ = [
     "InterfaceMember",
     "Material",
     "MaterialMember",
+    "ModelCurve",
+    "ModelEvaluation",
+    "ModelMetric",
     "ModelVersion",
     "Monolayer",
     "PairBlock",

@@ -2,6 +2,7 @@
 
 from schema.base import Base
 from schema.errors import StackscreenError
+from schema.evaluations import ModelCurve, ModelEvaluation, ModelMetric
 from schema.features import Embedding, FeatureSet, FeatureVector, ModelVersion
 from schema.interfaces import Interface, InterfaceMember, Stacking
 from schema.materials import BulkPhase, DedupeRuling, Material, MaterialMember, Monolayer, Surface
@@ -37,6 +38,9 @@ __all__ = [
     "InterfaceMember",
     "Material",
     "MaterialMember",
+    "ModelCurve",
+    "ModelEvaluation",
+    "ModelMetric",
     "ModelVersion",
     "Monolayer",
     "PairBlock",

@@ -120,3 +120,20 @@ class ChangeKind(StrEnum):
     ENTERED = "entered"
     LEFT = "left"
     MOVED = "moved"
+
+
+class PartKind(StrEnum):
+    """By what interfaces are told apart when a model's errors are."""
+
+    ALL = "all"
+    FAMILY = "family"
+    BLOCK = "block"
+    CLASS = "class"
+
+
+class CurveKind(StrEnum):
+    """What a curve of an evaluation shows."""
+
+    LEARNING = "learning"
+    CALIBRATION = "calibration"
+    PARITY = "parity"

@@ -1,7 +1,7 @@
 """runs that continue an earlier one: members and candidates from one run to another
 
 Revision: 0008
-After: 0004
+After: 0007
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -65,8 +65,18 @@ _STABLE = {"yes": "Yes", "no": "No", "unknown": "Unknown"}
 
 
 def keys_of_2018(keys: dict[str, Any]) -> dict[str, Any]:
-    """Keys of the release of 2018-2019 under the names of later ones; a key that never changed keeps its name."""
+    """Keys of the release of 2018-2019 under the names of later ones; a key that never changed keeps its name.
+
+    That release gives band edges against the mean vacuum level already: MoS2's valence band lies at −5.89 eV in it, and
+    Anderson's gap of any two of its layers is, to the last digit, HetML's own. They are put on the calculation's scale
+    here, as later releases have them, so that everything after this is shared.
+    """
     renamed = {_NAMES_OF_2018.get(name, name): value for name, value in keys.items()}
+    evac = number(keys, "evac")
+    for name, _, _ in _EDGES:
+        edge = number(keys, name)
+        if edge is not None and evac is not None:
+            renamed[name] = edge + evac
     level = number(keys, "dynamic_stability_level")
     if level is not None:
         # What is no level is handed on as it stands, to be doubted by its label.

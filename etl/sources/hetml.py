@@ -82,7 +82,7 @@ class HetML(Source):
         precedence=25,
         names_from="hetml",
     )
-    version = "1"
+    version = "2"
 
     def check(self, path: Path) -> int | None:
         """See `Source.check`."""

@@ -53,6 +53,38 @@ def registry_descriptors(bottom: Slab, top: Slab) -> NDArray[np.float64]:
     )
 
 
+def named_registry(bottom: Slab, top: Slab, *, eclipsed: bool) -> NDArray[np.float64]:
+    """Registry of two hexagonal layers of which only the kind of stacking is told, shape (len(NAMES),).
+
+    In a hexagonal layer atoms lie on three sites of the cell. The upper layer, put on the mean lattice, is shifted by
+    (0, 0), (1/3, 2/3) and (2/3, 1/3). Eclipsed (AA) is the shift at which the facing atoms come to lie atop each other:
+    the one at which van der Waals spheres touch farthest apart. Which of the two others is meant by AB is not told:
+    it is their mean.
+
+    Args:
+        bottom, top: isolated layers; each is scaled to the mean lattice.
+        eclipsed: whether facing atoms lie atop each other.
+    """
+    scale = 0.5 * (np.sqrt(bottom.area) + np.sqrt(top.area))
+    below = _on_lattice(bottom, bottom.cell * (scale / np.sqrt(bottom.area)), (0.0, 0.0))
+    found = np.array([registry_descriptors(below, _on_lattice(top, below.cell, shift)) for shift in _HEXAGONAL_SHIFTS])
+    atop = int(found[:, 0].argmax())
+    return found[atop] if eclipsed else np.delete(found, atop, axis=0).mean(axis=0)
+
+
+_HEXAGONAL_SHIFTS = ((0.0, 0.0), (1 / 3, 2 / 3), (2 / 3, 1 / 3))
+
+
+def _on_lattice(slab: Slab, cell: NDArray[np.float64], shift: tuple[float, float]) -> Slab:
+    """The slab's fractional coordinates, shifted, on another lattice of the same angle; heights stay."""
+    fractional = slab.positions[:, :2] @ np.linalg.inv(slab.cell) + np.array(shift)
+    if np.linalg.det(cell) * np.linalg.det(slab.cell) < 0 or (cell[0] @ cell[1]) * (slab.cell[0] @ slab.cell[1]) < 0:
+        # 60° against 120°: the same lattice in another basis, b' = b − a.
+        fractional = np.column_stack([fractional[:, 0] + fractional[:, 1], fractional[:, 1]])
+    positions = np.column_stack([fractional @ cell, slab.positions[:, 2]])
+    return Slab(slab.numbers, positions, cell)
+
+
 def _charges(slab: Slab) -> NDArray[np.float64]:
     chi = magpie_table("Electronegativity")[slab.numbers]
     return chi - chi.mean()

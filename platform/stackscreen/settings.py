@@ -88,6 +88,16 @@ class WorkerSettings(_Group):
         pattern=r"^(cpu|gpu)(,(cpu|gpu))?$",
         description="queues a worker serves; one without a GPU computes gpu tasks on its processors",
     )
+    device: str = Field(
+        "cpu",
+        pattern=r"^(cpu|auto|cuda(:\d+)?)$",
+        description="where a worker matches lattices: cpu, cuda, cuda:1, ..., or auto = cuda where torch finds one",
+    )
+    matcher: str = Field(
+        "auto",
+        pattern=r"^(auto|numba|torch)$",
+        description="what matches lattices: numba (processors only), torch, or auto = torch on a GPU, else numba",
+    )
     visibility_timeout_s: Annotated[int, Unit("s")] = Field(
         900, ge=1, description="an unacknowledged task is delivered again after this; longer than any task runs"
     )
@@ -128,7 +138,14 @@ class ScreenSettings(_Group):
     )
     max_area: Annotated[float, Unit("Å²")] = Field(400.0, gt=0, le=4000, description="area of the common supercell")
     max_atoms: int = Field(200, ge=2, description="atoms in the common supercell")
-    block_pairs: int = Field(2_000_000, ge=1, description="pairs aimed at in one block of work")
+    block_pairs: int = Field(
+        2_000_000, ge=1, description="pairs of average cost aimed at in one block of work; of costlier ones, fewer"
+    )
+    queue: str = Field(
+        "cpu",
+        pattern=r"^(cpu|gpu)$",
+        description="queue that blocks are sent to; only workers that serve it compute them (worker.queues)",
+    )
     lease_s: Annotated[int, Unit("s")] = Field(
         60, ge=1, description="silence after which a block of a worker is given to another; working ones renew it"
     )

@@ -91,21 +91,83 @@ COMMENT ON COLUMN analyst.members.version IS 'version of the method';
 COMMENT ON COLUMN analyst.members.evidence IS 'numbers behind the decision';
 COMMENT ON COLUMN analyst.members.decided_at IS 'when it was decided';
 
-CREATE VIEW analyst.model_metrics AS
-SELECT v.target, p.unit, v.domain, v.family, v.name, v.served, v.split, v.metrics, v.trained_at,
-       encode(v.artefact_digest, 'hex') AS artefact_sha256
+CREATE VIEW analyst.models AS
+SELECT v.id, v.target, p.unit, v.domain, v.family, v.name, v.served, v.split, v.trained_at, v.code_version,
+       encode(v.artefact_digest, 'hex') AS artefact_sha256, encode(v.data_digest, 'hex') AS data_sha256
 FROM model_version v LEFT JOIN property p ON p.key = v.target;
-COMMENT ON VIEW analyst.model_metrics IS 'Models with their errors beside those of their baselines';
+COMMENT ON VIEW analyst.models IS 'Versions of models; their errors are in model_metrics';
+COMMENT ON COLUMN analyst.models.id IS 'number of the version';
+COMMENT ON COLUMN analyst.models.target IS 'key of the predicted property; embedding for an encoder';
+COMMENT ON COLUMN analyst.models.unit IS 'unit of the predictions';
+COMMENT ON COLUMN analyst.models.domain IS 'what it was validated on';
+COMMENT ON COLUMN analyst.models.family IS 'kind of model';
+COMMENT ON COLUMN analyst.models.name IS 'name and version';
+COMMENT ON COLUMN analyst.models.served IS 'whether predictions are made with it';
+COMMENT ON COLUMN analyst.models.split IS 'folds that decided whether it is served';
+COMMENT ON COLUMN analyst.models.trained_at IS 'when it was trained or registered';
+COMMENT ON COLUMN analyst.models.code_version IS 'version of Stackscreen that made it';
+COMMENT ON COLUMN analyst.models.artefact_sha256 IS 'SHA-256 of the artefact, hexadecimal';
+COMMENT ON COLUMN analyst.models.data_sha256 IS 'SHA-256 of what it was trained on, hexadecimal';
+
+CREATE VIEW analyst.model_metrics AS
+SELECT e.id AS evaluation, e.model_version_id AS model, coalesce(v.served, false) AS served, e.target, p.unit, e.domain,
+       e.source, e.split, e.folds, m.method, m.method = e.method AS is_model, m.is_baseline,
+       m.method = e.baseline AS is_best_baseline, m.part_kind, m.part, m.n, m.mae, m.rmse, m.r2, m.accuracy,
+       m.balanced_accuracy, m.coverage, m.coverage_by_material, m.width, m.spread, e.repeats, e.beats_baseline,
+       encode(e.data_digest, 'hex') AS data_sha256, e.code_version, e.evaluated_at
+FROM model_metric m JOIN model_evaluation e ON e.id = m.evaluation_id
+LEFT JOIN model_version v ON v.id = e.model_version_id
+LEFT JOIN property p ON p.key = e.target;
+COMMENT ON VIEW analyst.model_metrics IS 'Errors of models and baselines on interfaces that they could not know, a row a method and kind of interface';
+COMMENT ON COLUMN analyst.model_metrics.evaluation IS 'number of the evaluation';
+COMMENT ON COLUMN analyst.model_metrics.model IS 'version of the model that it speaks of; empty if it was evaluated only';
+COMMENT ON COLUMN analyst.model_metrics.served IS 'whether predictions are made with that version';
 COMMENT ON COLUMN analyst.model_metrics.target IS 'key of the predicted property';
-COMMENT ON COLUMN analyst.model_metrics.unit IS 'unit of the errors';
-COMMENT ON COLUMN analyst.model_metrics.domain IS 'what it was validated on';
-COMMENT ON COLUMN analyst.model_metrics.family IS 'kind of model';
-COMMENT ON COLUMN analyst.model_metrics.name IS 'name and version';
-COMMENT ON COLUMN analyst.model_metrics.served IS 'whether predictions are made with it';
-COMMENT ON COLUMN analyst.model_metrics.split IS 'folds behind the errors';
-COMMENT ON COLUMN analyst.model_metrics.metrics IS 'errors by split, of the model and of each baseline, in unit';
-COMMENT ON COLUMN analyst.model_metrics.trained_at IS 'when it was trained or registered';
-COMMENT ON COLUMN analyst.model_metrics.artefact_sha256 IS 'SHA-256 of the artefact, hexadecimal';
+COMMENT ON COLUMN analyst.model_metrics.unit IS 'unit of mae, rmse, width and spread; classes have none';
+COMMENT ON COLUMN analyst.model_metrics.domain IS 'homobilayer, heterobilayer or 2d-on-bulk';
+COMMENT ON COLUMN analyst.model_metrics.source IS 'key of the source of the labelled interfaces';
+COMMENT ON COLUMN analyst.model_metrics.split IS 'what was kept out of training: leave-material-out, both-unseen, ...';
+COMMENT ON COLUMN analyst.model_metrics.folds IS 'rule, version and number of folds, or digest of a fold file';
+COMMENT ON COLUMN analyst.model_metrics.method IS 'model or baseline';
+COMMENT ON COLUMN analyst.model_metrics.is_model IS 'whether this method is the one judged';
+COMMENT ON COLUMN analyst.model_metrics.is_baseline IS 'whether this method is to be beaten';
+COMMENT ON COLUMN analyst.model_metrics.is_best_baseline IS 'whether it is the baseline that errs least';
+COMMENT ON COLUMN analyst.model_metrics.part_kind IS 'all, family, block or class: what the rows are a part of';
+COMMENT ON COLUMN analyst.model_metrics.part IS 'which family, block of elements or class; empty for all rows';
+COMMENT ON COLUMN analyst.model_metrics.n IS 'rows';
+COMMENT ON COLUMN analyst.model_metrics.mae IS 'mean absolute error, in unit; empty for classes';
+COMMENT ON COLUMN analyst.model_metrics.rmse IS 'root mean square error, in unit';
+COMMENT ON COLUMN analyst.model_metrics.r2 IS 'share of variance explained, dimensionless';
+COMMENT ON COLUMN analyst.model_metrics.accuracy IS 'share of rows named rightly; in a class: its recall';
+COMMENT ON COLUMN analyst.model_metrics.balanced_accuracy IS 'mean over classes of the share named rightly';
+COMMENT ON COLUMN analyst.model_metrics.coverage IS 'share of rows inside the 90 % interval, calibrated without them';
+COMMENT ON COLUMN analyst.model_metrics.coverage_by_material IS 'the same, every pair of layers counting alike';
+COMMENT ON COLUMN analyst.model_metrics.width IS 'mean half-width of the 90 % interval, in unit';
+COMMENT ON COLUMN analyst.model_metrics.spread IS 'standard deviation of mae (classes: of accuracy) when folds and seeds are drawn again';
+COMMENT ON COLUMN analyst.model_metrics.repeats IS 'draws of folds and seeds behind the spread';
+COMMENT ON COLUMN analyst.model_metrics.beats_baseline IS 'whether the judged method errs less than every baseline here';
+COMMENT ON COLUMN analyst.model_metrics.data_sha256 IS 'SHA-256 of the labelled rows, hexadecimal';
+COMMENT ON COLUMN analyst.model_metrics.code_version IS 'version of Stackscreen that evaluated';
+COMMENT ON COLUMN analyst.model_metrics.evaluated_at IS 'when';
+
+CREATE VIEW analyst.model_curves AS
+SELECT e.id AS evaluation, e.model_version_id AS model, e.target, p.unit, e.domain, e.split, c.method, c.kind, u.x, u.y,
+       u.n
+FROM model_curve c JOIN model_evaluation e ON e.id = c.evaluation_id
+LEFT JOIN property p ON p.key = e.target
+CROSS JOIN LATERAL unnest(c.x, c.y, c.n) AS u (x, y, n);
+COMMENT ON VIEW analyst.model_curves IS 'Points of learning, calibration and parity curves of evaluations';
+COMMENT ON COLUMN analyst.model_curves.evaluation IS 'number of the evaluation';
+COMMENT ON COLUMN analyst.model_curves.model IS 'version of the model that it speaks of, if any';
+COMMENT ON COLUMN analyst.model_curves.target IS 'key of the predicted property';
+COMMENT ON COLUMN analyst.model_curves.unit IS 'unit of the target';
+COMMENT ON COLUMN analyst.model_curves.domain IS 'homobilayer, heterobilayer or 2d-on-bulk';
+COMMENT ON COLUMN analyst.model_curves.split IS 'what was kept out of training';
+COMMENT ON COLUMN analyst.model_curves.method IS 'model or baseline';
+COMMENT ON COLUMN analyst.model_curves.kind IS 'learning, calibration or parity';
+COMMENT ON COLUMN analyst.model_curves.x IS 'learning: training materials; calibration: share asked for; parity: calculated value, in unit';
+COMMENT ON COLUMN analyst.model_curves.y IS 'learning: mean absolute error, in unit; calibration: share covered; parity: predicted value, in unit';
+COMMENT ON COLUMN analyst.model_curves.n IS 'learning: training rows; parity: rows in that cell of the grid';
 
 CREATE VIEW analyst.sources AS
 SELECT s.key, s.database, s.release, s.method, s.licence, s.citation,

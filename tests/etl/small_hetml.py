@@ -23,7 +23,7 @@ def layer(uid: int = 1, metal: str = "Mo", a: float = 3.18, **changes: Any) -> d
         for symbol, fractional in zip(atoms.get_chemical_symbols(), atoms.get_scaled_positions(), strict=True)
     ]
     stated = {
-        "gap": 1.6, "dir_gap": 1.7, "vbm": -1.0, "cbm": 0.6, "evac": 4.5, "evacmean": 4.5, "evacdiff": 0.0,
+        "gap": 1.6, "dir_gap": 1.7, "vbm": -5.5, "cbm": -3.9, "evac": 4.5, "evacmean": 4.5, "evacdiff": 0.0,
         "work_function": None, "vbm_gw": None, "hform": -0.9, "ehull": 0.0, "alphax": 6.0, "magstate": "NM",
         "dynamic_stability_level": 3.0,
     }  # fmt: skip

@@ -7,9 +7,9 @@ import pytest
 from ml import pair_features, splits
 from ml.artefact import ArtefactError, PairModel, sha256
 from ml.baselines import Calibrated
+from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, evaluate
 from ml.datasets import TrainingTable, rejection
 from ml.domain import Domain
-from ml.evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, evaluate
 from ml.features import NAMES
 from ml.models.forest import Forest
 from ml.splits import FoldFileError, Split, fold_of, folds, read_folds, write_all

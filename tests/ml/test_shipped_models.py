@@ -9,9 +9,9 @@ from ml_helpers import layers
 import ml
 from ml import pair_features, registry
 from ml.artefact import PairModel
+from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN
 from ml.cards import card_markdown
 from ml.datasets import TARGETS
-from ml.evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN
 from ml.features import compute
 from ml.pair_features import PairFeatures
 from ml.registry import CARD_FILE, ENCODER_FILE, MODEL_FILE, shipped

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, insert, text, update
 
 from schema import PairBlock, PairTile, ScreeningRun
-from stackscreen.scan import cache
+from stackscreen.scan import store
 from stackscreen.scan.cache import COLUMNS, TilesMissingError, open_cache, sweep
 from stackscreen.scan.layout import PairLayout
 from stackscreen.screening.blocks import cut
@@ -144,7 +144,7 @@ def test_maps_stay_valid_when_the_cache_is_filled_anew(
 def test_what_a_killed_filler_left_is_in_nobodys_way(
     connection: Connection, run: tuple[int, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    left = tmp_path / f".filling-{run[0]}"
+    left = tmp_path / f".filling-run-{run[0]}"
     left.mkdir()
     (left / "n").write_bytes(b"half")
     assert _is_copy(connection, tmp_path, run)
@@ -157,7 +157,7 @@ def test_a_failed_filling_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.os, "fsync", full)
+    monkeypatch.setattr(store.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         open_cache(connection, tmp_path, run[0])
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
@@ -216,7 +216,7 @@ def test_the_cache_of_a_run_that_is_gone_is_removed_and_others_stay(connection: 
         assert _is_copy(connection, tmp_path, one)
     (tmp_path / "run-99999999999999999999").mkdir()
     (tmp_path / "notes").mkdir()
-    (tmp_path / ".filling-7").mkdir()
+    (tmp_path / ".filling-run-7").mkdir()
     connection.execute(text("DELETE FROM pair_tile WHERE run_id = :run"), {"run": old[0]})
     assert set(sweep(connection, tmp_path)) == {old[0], 99999999999999999999}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "notes", f"run-{new[0]}"]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stackscreen.cli.console import step
 from stackscreen.settings import get_settings
 
 
@@ -26,7 +27,9 @@ def worker(
         os.environ.setdefault(variable, threads)
 
     from stackscreen.celery_app import app
+    from stackscreen.pairs.matchers import resolve_device
 
+    step(f"lattices are matched on {resolve_device(settings.worker.device)}")
     arguments = ["worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     arguments += ["--concurrency", str(processes), "--queues", queues or settings.worker.queues]
     app.worker_main(arguments)

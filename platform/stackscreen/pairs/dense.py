@@ -9,6 +9,7 @@ Results are those of `match_row`, to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +27,9 @@ _MAX_COLUMNS = 1 << 23
 """A column and its index (below 256) are packed in 32 bits."""
 _NO_PRODUCT = 65535
 """Above every n·m."""
-_LOWEST = math.log(math.sqrt(0.75)) - 1e-6
+LOWEST = math.log(math.sqrt(0.75)) - 1e-6
 """ln of the smallest Im τ of a reduced lattice."""
-_SINGLE = 3e-6
+SINGLE = 3e-6
 """The grid's coordinates are rounded to single precision: the first sieve is wider by this, the second is exact."""
 
 
@@ -79,8 +80,8 @@ class ShapeIndex:
         )
         re, im = table.shape_re[shape], table.shape_im[shape]
         highest = float(im.max(initial=1.0))
-        n_levels = int((math.log(highest) - _LOWEST) / level_step) + 1
-        width = level_step * np.exp(_LOWEST + level_step * np.arange(n_levels))
+        n_levels = int((math.log(highest) - LOWEST) / level_step) + 1
+        width = level_step * np.exp(LOWEST + level_step * np.arange(n_levels))
         lowest_area = float(ln_area.min(initial=0.0)) - 1e-9
         n_areas = int((float(ln_area.max(initial=0.0)) - lowest_area) / area_step) + 1
         base = np.zeros(n_levels + 1, np.int64)
@@ -160,6 +161,16 @@ class RowMatcher:
         strain = np.where(n > 0, 0.5 * (stretch + distance), np.nan)
         return MatchedRow(n, m, strain)
 
+    def match_rows(self, rows: Sequence[int], first_columns: Sequence[int]) -> Iterator[MatchedRow]:
+        """The smallest supercells of several rows, one after another.
+
+        Args:
+            rows: numbers of the lower lattices in the table.
+            first_columns: number of the first upper lattice of each.
+        """
+        for row, first_column in zip(rows, first_columns, strict=True):
+            yield self.match(row, first_column)
+
     def _leave_behind(self, first_column: int) -> None:
         """Move the beginning of every cell to the entries of `first_column` and later."""
         index = self._index
@@ -208,7 +219,7 @@ def _cells(
 ) -> np.ndarray:
     cells = np.empty(re.shape[0], np.int32)
     for k in range(re.shape[0]):
-        level = int((np.log(im[k]) - _LOWEST) / level_step)
+        level = int((np.log(im[k]) - LOWEST) / level_step)
         cells[k] = base[level] + int(re[k] / width[level]) * n_areas + int((ln_area[k] - lowest_area) / area_step)
     return cells
 
@@ -251,7 +262,7 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
     # cosh(w) - 1 = w²/2 · (1 + w²/12 + ...), and the farthest Δ Re τ at distance w, in units of √(Im τ₁ Im τ₂)
     reach = np.sqrt(w2 * (1.0 + w2 / 12.0 + w2 * w2 / 300.0)) * (1.0 + 1e-9)
     bend = np.float32((1.0 + w2 / 12.0 + w2 * w2 / 300.0) * (1.0 + 1e-5))
-    window32 = np.float32(window + _SINGLE)
+    window32 = np.float32(window + SINGLE)
     zero = np.float32(0.0)
     n_levels = width.shape[0]
     stretch_of_level = np.exp(level_step)
@@ -263,8 +274,8 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
             x, y = shape_re[s], shape_im[s]
             x32, y32 = np.float32(x), np.float32(y)
             ln_y = np.log(y)
-            level_from = max(0, int(np.floor((ln_y - window - 1e-9 - _LOWEST) / level_step)))
-            level_to = min(n_levels - 1, int(np.floor((ln_y + window + 1e-9 - _LOWEST) / level_step)))
+            level_from = max(0, int(np.floor((ln_y - window - 1e-9 - LOWEST) / level_step)))
+            level_to = min(n_levels - 1, int(np.floor((ln_y + window + 1e-9 - LOWEST) / level_step)))
             for level in range(level_from, level_to + 1):
                 w = width[level]
                 y_low = w / level_step
@@ -277,7 +288,7 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
                     gap = max(0.0, re_bin * w - x, x - (re_bin + 1) * w)
                     # The nearest corner of the cell is at least this far: the cone is narrower there.
                     nearest = (gap * gap + dy * dy) / (2.0 * y * y_high)
-                    left = window - np.sqrt(2.0 * nearest) * (1.0 - nearest / 6.0) + 2.0 * _SINGLE
+                    left = window - np.sqrt(2.0 * nearest) * (1.0 - nearest / 6.0) + 2.0 * SINGLE
                     if left < 0.0:
                         continue
                     area_from = max(0, int(np.floor((target - left - lowest_area) / area_step)))

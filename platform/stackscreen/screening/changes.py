@@ -101,7 +101,10 @@ def _known(connection: Connection, run: Row[Any]) -> dict[Key, Known]:
             of_run(member, RunKey(run.id, run.space_id))
         )
     )
-    return {(material, surface): Known(*rest) for material, surface, *rest in rows.tuples()}
+    return {
+        (material, surface): Known(number, digest, hashed)
+        for material, surface, number, digest, hashed in rows.tuples()
+    }
 
 
 def _key(row: dict[str, Any]) -> Key:
@@ -120,12 +123,12 @@ def _with_fingerprints(rows: list[dict[str, Any]], now: dict[int, int]) -> list[
 
 def _renew(connection: Connection, space_id: int, numbers: Iterable[tuple[int, int]]) -> None:
     """New fingerprints of members whose inputs are the same."""
-    member = ScreeningMember.__table__
+    member = ScreeningMember
     values = [{"its_number": number, "its_fingerprint": hashed} for number, hashed in numbers]
     if values:
         connection.execute(
-            update(member)
-            .where(member.c.run_id == space_id, member.c.member == bindparam("its_number"))
+            update(member.__table__)  # type: ignore[arg-type]
+            .where(member.run_id == space_id, member.member == bindparam("its_number"))
             .values(fingerprint=bindparam("its_fingerprint")),
             values,
         )

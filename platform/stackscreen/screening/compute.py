@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ml.descriptors.band_alignment import Alignment, anderson
 from schema.vocabulary import AlignmentType, InterfaceKind
 from stackscreen.pairs import MatchedRow, RowMatcher, ShapeIndex, ShapeTable, match_row
+from stackscreen.pairs.matchers import Matcher
 from stackscreen.pairs.solution import principal_strains, von_mises_strain
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
@@ -104,17 +106,19 @@ class RunContext:
         shapes: superlattices of every member of the space, by number.
         rule: what makes a candidate.
         scorer: predicts layer pairs.
+        make_matcher: what makes the matcher of the space's founding run.
     """
 
     members: MemberTable
     shapes: ShapeTable
     rule: CandidateRule
     scorer: Scorer
+    make_matcher: Callable[[ShapeIndex], Matcher] = RowMatcher
 
     @cached_property
-    def matcher(self) -> RowMatcher:
+    def matcher(self) -> Matcher:
         """Matches rows of the founding run; made when it is first asked for, as few later members do without."""
-        return RowMatcher(ShapeIndex.build(self.shapes, self.members.n_monolayers))
+        return self.make_matcher(ShapeIndex.build(self.shapes, self.members.n_monolayers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,18 @@ class _Row:
         return column.tobytes()
 
 
-def _row(context: RunContext, block: Block, row: int) -> _Row:
-    """A row of the founding run, in which numbers are places: the row below, the columns above."""
-    first = block.first_column(row)
-    columns = np.arange(first, block.col_to)
-    found = context.matcher.match(row, first)
-    return _Row(first, len(columns), None, np.full(len(columns), row), columns, found)
+def _rows(context: RunContext, block: Block) -> Iterator[_Row]:
+    """The rows of a block of the founding run, in which numbers are places: the row below, the columns above."""
+    rows = range(block.row_from, block.row_to)
+    firsts = [block.first_column(row) for row in rows]
+    for row, first, found in zip(rows, firsts, context.matcher.match_rows(rows, firsts), strict=True):
+        columns = np.arange(first, block.col_to)
+        yield _Row(first, len(columns), None, np.full(len(columns), row), columns, found)
+
+
+def _later_rows(context: RunContext, block: Block) -> Iterator[_Row]:
+    """The rows of a block of members that came later."""
+    return (_later_row(context, row) for row in range(block.row_from, block.row_to))
 
 
 def _later_row(context: RunContext, row: int) -> _Row:
@@ -184,8 +194,12 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     chosen: list[NDArray[np.float64]] = []
     n_matched = 0
     hasher = hashlib.sha256()
-    for row in range(block.row_from, block.row_to):
-        pairs = _later_row(context, row) if block.later else _row(context, block, row)
+    rows = (
+        (_later_row(context, row) for row in range(block.row_from, block.row_to))
+        if block.later
+        else _rows(context, block)
+    )
+    for row, pairs in enumerate(rows, block.row_from):
         bottom, top, found = pairs.bottom, pairs.top, pairs.found
         matched = found.n > 0
         n_atoms = found.n.astype(np.int64) * members.n_atoms[bottom] + found.m.astype(np.int64) * members.n_atoms[top]

@@ -99,7 +99,7 @@ def _blocks(
     return blocks
 
 
-def take_away(connection: Connection, run: Row[Any], brought: Counts) -> Counts:
+def take_away(connection: Connection, run: Row[*tuple[Any, ...]], brought: Counts) -> Counts:
     """End the candidates of the members that are gone; in the transaction that publishes the run.
 
     Returns:
@@ -124,7 +124,7 @@ def take_away(connection: Connection, run: Row[Any], brought: Counts) -> Counts:
     return Counts(before.n_matched - unmatched + brought.matched, before.n_candidates - ended + brought.candidates)
 
 
-def give_up(connection: Connection, run: Row[Any], reason: str) -> None:
+def give_up(connection: Connection, run: Row[*tuple[Any, ...]], reason: str) -> None:
     """Mark a run failed, and take back what it wrote into the space that it continues."""
     connection.execute(
         update(ScreeningRun).where(ScreeningRun.id == run.id).values(state=RunState.FAILED, error=reason)

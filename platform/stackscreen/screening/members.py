@@ -92,7 +92,7 @@ _FACED = ("vbm", "cbm", "work_function")
 
 @dataclass(frozen=True, slots=True)
 class Lattices:
-    """In-plane lattices of members, by number: `ln_area` (ln of Å²), reduced shape `tau`, `n_atoms`, shape (N,) each."""
+    """In-plane lattices of members by number: `ln_area` (ln of Å²), reduced shape `tau`, `n_atoms`, each shape (N,)."""
 
     ln_area: NDArray[np.float64]
     tau: NDArray[np.complex128]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.pairs import PairLimits, ShapeTable
+from stackscreen.pairs.matchers import make_matcher
 from stackscreen.screening import ledger
 from stackscreen.screening.binary_copy import copy_columns
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
 from stackscreen.screening.members import load_lattices, load_members
 from stackscreen.screening.runs import publish_if_done
+from stackscreen.settings import get_settings
 
 
 class LeaseLostError(Exception):
@@ -68,7 +70,9 @@ def _context(engine: Engine, run_id: int) -> RunContext:
         rule = CandidateRule(**run.candidate_rule)
         founding = _founding_shapes(engine, run.space_id, limits)
         if run.base_run_id is None:
-            return RunContext(members, founding, rule, PairScorer.load(connection, run_id=run_id))
+            worker = get_settings().worker
+            chosen = partial(make_matcher, matcher=worker.matcher, device=worker.device)
+            return RunContext(members, founding, rule, PairScorer.load(connection, run_id=run_id), chosen)
         later = load_lattices(connection, run.space_id, founding=False)
     shapes = founding.joined(ShapeTable.build(later.ln_area, later.tau, later.n_atoms, limits))
     return RunContext(members, shapes, rule, _FewPairs(engine, run_id))

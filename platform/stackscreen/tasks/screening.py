@@ -47,7 +47,10 @@ def block(self: Any, run_id: int, number: int) -> None:
 
 
 def dispatch(engine: Engine, run_id: int) -> int:
-    """Send every open block of a run to the workers; returns how many. A run without open blocks may be published."""
+    """Send every open block of a run to the queue `screen.queue`; returns how many.
+
+    A run without an open block may be done, and is then published.
+    """
     with engine.connect() as connection:
         sent = _send(run_id, open_blocks(connection, run_id))
     if not sent and publish_if_done(engine, run_id) is RunState.PUBLISHED:
@@ -56,8 +59,9 @@ def dispatch(engine: Engine, run_id: int) -> int:
 
 
 def _send(run_id: int, numbers: list[int]) -> int:
+    queue = get_settings().screen.queue
     for number in numbers:
-        block.apply_async((run_id, number))
+        block.apply_async((run_id, number), queue=queue)
     return len(numbers)
 
 
@@ -105,7 +109,8 @@ def wait(
         if clock - last_change > give_up_after_s:
             raise NoProgressError(
                 f"No block of screening run {run_id} was finished for {give_up_after_s:.0f} s.",
-                hint="See whether workers are running: stackscreen services status. "
+                hint=f"See whether workers that serve the queue {get_settings().screen.queue} are running: "
+                "stackscreen services status. "
                 "The run is kept; `stackscreen screen` goes on with it.",
             )
         time.sleep(POLL_S)

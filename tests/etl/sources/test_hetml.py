@@ -115,8 +115,13 @@ def test_an_unfinished_calculation_is_set_aside(tmp_path: Path) -> None:
     assert (item.external_id, item.rule) == ("huid-1-AA", "not_converged")
 
 
+def test_band_edges_of_2018_are_against_vacuum_already(tmp_path: Path) -> None:
+    (record,) = records(get_source("hetml"), write_layers(tmp_path, layer(7, vbm=-5.89, evac=4.53)))
+    assert value(record, q.VBM) == pytest.approx(-5.89)
+
+
 def test_a_layer_is_read_under_the_keys_of_2018(tmp_path: Path) -> None:
-    found = records(get_source("hetml"), write_layers(tmp_path, layer(7, work_function=5.1, vbm_hse=-1.4)))
+    found = records(get_source("hetml"), write_layers(tmp_path, layer(7, work_function=5.1, vbm_hse=-5.9)))
     (record,) = found
     assert (record.external_id, record.names, record.subject) == ("7", ["MoS2-MoS2-NM"], Subject.MONOLAYER)
     assert sorted(record.atoms.numbers.tolist()) == [16, 16, 42]
