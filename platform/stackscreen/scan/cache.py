@@ -9,29 +9,21 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
+from sqlalchemy.orm import aliased
 
 from schema import Candidate, PairBlock, PairTile, ScreeningRun
-from schema.errors import StackscreenError
-from schema.vocabulary import BlockState
+from schema.vocabulary import BlockState, RunState
 from stackscreen.scan.kernel import Tiles
 from stackscreen.scan.layout import PairLayout
 from stackscreen.scan.store import ColumnFiles, Wanted, clear_leftovers, locked, open_columns, remove
+from stackscreen.screening.spaces import RunKey
+from stackscreen.screening.tiles import COLUMNS, Places, Seen, TilesMissingError, read_rows
 
-COLUMNS: Final = {"n": "u1", "m": "u1", "strain": "<u2", "score": "<u2"}
-_TILES: Final = (
-    "SELECT row, col_from, block, n_pairs, n, m, strain, score FROM pair_tile WHERE run_id = %s ORDER BY row, col_from"
-)
 _NAME: Final = re.compile(r"(run|candidates)-(\d+)")
-_FETCH: Final = 64
-"""Tiles in memory at a time: a few megabytes."""
-
-
-class TilesMissingError(StackscreenError):
-    """The tiles of a run are not what its ledger says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +31,18 @@ class Ledger:
     """What the database says of a run's tiles.
 
     Attributes:
-        run_id: the run.
+        run: the run.
         layout: its members.
-        digest: SHA-256 over inputs and the digests of all blocks, which cover every byte of their tiles.
-        n_matched: by block, pairs with a coincidence lattice.
-        n_candidates: of all blocks.
+        digest: SHA-256 over inputs and the digests of all blocks of the space up to the run, which cover every byte
+            of their tiles.
+        n_matched: by run and block, pairs with a coincidence lattice.
+        n_candidates: of the run.
     """
 
-    run_id: int
+    run: RunKey
     layout: PairLayout
     digest: str
-    n_matched: dict[int, int]
+    n_matched: dict[tuple[int, int], int]
     n_candidates: int
 
 
@@ -59,25 +52,29 @@ def read_ledger(connection: Connection, run_id: int) -> Ledger:
     Raises:
         TilesMissingError: there is no such run, or a block of it is not done.
     """
-    run = connection.execute(
-        select(ScreeningRun.n_monolayers, ScreeningRun.n_surfaces, ScreeningRun.inputs_digest).where(
-            ScreeningRun.id == run_id
-        )
-    ).one_or_none()
+    run = connection.execute(select(ScreeningRun.__table__).where(ScreeningRun.id == run_id)).one_or_none()
     blocks = connection.execute(
-        select(PairBlock.block, PairBlock.state, PairBlock.digest, PairBlock.n_matched, PairBlock.n_candidates)
-        .where(PairBlock.run_id == run_id)
-        .order_by(PairBlock.block)
-    ).all()
+        select(PairBlock.run_id, PairBlock.block, PairBlock.state, PairBlock.digest, PairBlock.n_matched,
+               PairBlock.n_candidates)
+        .join(ScreeningRun, ScreeningRun.id == PairBlock.run_id)
+        .where(
+            ScreeningRun.space_id == (run.space_id if run else None),
+            ScreeningRun.id <= run_id,
+            ScreeningRun.state != RunState.FAILED,
+        )
+        .order_by(PairBlock.run_id, PairBlock.block)
+    ).all()  # fmt: skip
     if run is None or not blocks or any(block.state != BlockState.DONE for block in blocks):
         raise TilesMissingError(f"Run {run_id} is not finished.", hint="Go on with it: stackscreen screen")
     hasher = hashlib.sha256(run.inputs_digest)
     for block in blocks:
         hasher.update(block.block.to_bytes(4, "little") + block.digest)
     layout = PairLayout(run.n_monolayers, run.n_surfaces)
-    n_matched = {block.block: block.n_matched or 0 for block in blocks}
-    n_candidates = sum(block.n_candidates or 0 for block in blocks)
-    return Ledger(run_id, layout, hasher.hexdigest(), n_matched, n_candidates)
+    n_matched = {(block.run_id, block.block): block.n_matched or 0 for block in blocks}
+    n_candidates = run.n_candidates
+    if n_candidates is None:  # every block is done, and nobody has published it yet
+        n_candidates = sum(block.n_candidates or 0 for block in blocks if block.run_id == run_id)
+    return Ledger(RunKey(run_id, run.space_id), layout, hasher.hexdigest(), n_matched, n_candidates)
 
 
 def open_cache(connection: Connection, folder: Path, run_id: int) -> Tiles:
@@ -103,34 +100,22 @@ def _write(connection: Connection, files: ColumnFiles, ledger: Ledger) -> None:
     Raises:
         TilesMissingError: the tiles do not cover every pair once, or match other numbers than the ledger's.
     """
-    starts, first = ledger.layout.starts(), ledger.layout.first_columns()
-    matched = dict.fromkeys(ledger.n_matched, 0)
-    position = 0
-    # On the wire as bytes, not as hexadecimal digits.
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor(name="tiles", binary=True) as tiles:
-        tiles.itersize = _FETCH
-        tiles.execute(_TILES, (ledger.run_id,))
-        for row, col_from, block, n_pairs, *pieces in tiles:
-            if position != starts[row] + col_from - first[row]:
-                raise _damaged(ledger, f"the pairs of row {row} from column {col_from} are out of place")
-            for name, piece in zip(COLUMNS, pieces, strict=True):
-                files.append(name, piece)
-            matched[block] += int(np.count_nonzero(np.frombuffer(pieces[0], np.uint8)))
-            position += n_pairs
-    if position != ledger.layout.n_pairs:
-        raise _damaged(ledger, f"they hold {position:,} of {ledger.layout.n_pairs:,} pairs")
-    wrong = [block for block, count in matched.items() if count != ledger.n_matched[block]]
+    members, seen = Places.of(connection, ledger.run), Seen({})
+    for row in read_rows(connection, ledger.run, members, np.arange(len(members)), seen):
+        for name in COLUMNS:
+            files.append(name, row.columns[name].tobytes())
+    # Rows of members that are gone are not read: then there are fewer.
+    whole = len(members) == members.n_founding and ledger.run.id == ledger.run.space_id
+    counted = ledger.n_matched
+    wrong = [
+        block for block, count in seen.matched.items()
+        if count > counted.get(block, -1) or (whole and count < counted[block])
+    ]  # fmt: skip
     if wrong:
-        raise _damaged(ledger, f"block {wrong[0]} matches other pairs than were counted")
-
-
-def _damaged(ledger: Ledger, what: str) -> TilesMissingError:
-    return TilesMissingError(
-        f"The tiles of run {ledger.run_id} are not those of its ledger: {what}.",
-        hint="Tiles of a superseded run are dropped; those of the published run come back with a restored database, "
-        "or when it is screened anew.",
-    )
+        raise TilesMissingError(
+            f"Block {wrong[0][1]} of run {wrong[0][0]} matches other pairs than were counted.",
+            hint="The tiles come back with a restored database, or when everything is screened anew.",
+        )
 
 
 def sweep(connection: Connection, folder: Path) -> list[int]:
@@ -150,7 +135,17 @@ def sweep(connection: Connection, folder: Path) -> list[int]:
                 continue
             run_id = int(name[2])
             kept = PairTile if name[1] == "run" else Candidate
-            rows = select(kept.run_id).where(kept.run_id == run_id).limit(1)
+            overtaken = aliased(ScreeningRun)
+            rows = select(ScreeningRun.id).where(
+                ScreeningRun.id == run_id,
+                exists().where(kept.run_id == ScreeningRun.space_id),
+                # Every night may bring a run of one space: only the newest is worth a copy.
+                ~exists().where(
+                    overtaken.space_id == ScreeningRun.space_id,
+                    overtaken.id > run_id,
+                    overtaken.state == RunState.PUBLISHED,
+                ),
+            )
             # A number that the database cannot hold is no run of it.
             if run_id >= 2**31 or connection.execute(rows).first() is None:
                 remove(path)

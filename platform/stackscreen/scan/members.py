@@ -16,7 +16,7 @@ from stackscreen.query.conditions import spellings
 from stackscreen.scan.kernel import Sides
 from stackscreen.scan.layout import PairLayout
 from stackscreen.screening.compute import facing_edges, hull_energies
-from stackscreen.screening.members import MemberTable, load_members
+from stackscreen.screening.members import BY_PLACE, MemberTable, load_members
 from stackscreen.screening.spaces import of_run, run_key
 
 # As in `stackscreen.query.conditions`: the plane of a surface's uid, and the number of its termination.
@@ -55,7 +55,7 @@ class Directory:
         rows = connection.execute(
             select(ScreeningMember.uid, ScreeningMember.formula, ScreeningMember.elements)
             .where(of_run(ScreeningMember, run_key(connection, run_id)))
-            .order_by(ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
+            .order_by(*BY_PLACE)
         ).all()
         return cls.of(table, [(row.uid, row.formula, row.elements) for row in rows])
 

@@ -165,6 +165,8 @@ def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> li
     return rows
 
 
+BY_PLACE = (ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
+"""The order of places."""
 _WHOLE = ("member", "material_id", "n_atoms", "surface_id")
 _NUMBERS = ("ln_area", "tau_re", "tau_im", *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")), "gap",
             "hull_energy")  # fmt: skip
@@ -195,8 +197,7 @@ def load_members(connection: Connection, run_id: int) -> MemberTable:
     Raises:
         UnknownRunError: there is no such run.
     """
-    place = (ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
-    of = _columns(connection, (*_WHOLE, *_NUMBERS), of_run(ScreeningMember, run_key(connection, run_id)), place)
+    of = _columns(connection, (*_WHOLE, *_NUMBERS), of_run(ScreeningMember, run_key(connection, run_id)), BY_PLACE)
     return MemberTable(
         n_monolayers=int((of["surface_id"] < 0).sum()),
         number=of["member"],
