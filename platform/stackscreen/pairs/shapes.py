@@ -159,3 +159,9 @@ class ShapeTable:
 
     def __len__(self) -> int:
         return len(self.ln_area)
+
+    @property
+    def n_shapes(self) -> NDArray[np.int64]:
+        """Shapes of each lattice, shape (N,)."""
+        begin = self.first[:-1]
+        return self.start[begin + self.max_index] - self.start[begin]

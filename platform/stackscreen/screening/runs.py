@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import orjson
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
@@ -13,8 +14,8 @@ from ml.scorer import served_versions
 from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun, ScreeningRunModel
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState
-from stackscreen.pairs import PairLimits
-from stackscreen.screening.blocks import cut
+from stackscreen.pairs import PairLimits, ShapeTable
+from stackscreen.screening.blocks import cut, row_costs
 from stackscreen.screening.compute import CandidateRule
 from stackscreen.screening.ledger import progress
 from stackscreen.screening.members import snapshot
@@ -97,7 +98,8 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
         ).one_or_none()
         if living is not None:
             return Plan(living.id, False, RunState(living.state))
-        blocks = cut(len(layers), len(members) - len(layers), settings.block_pairs)
+        costs = row_costs(_shapes(members, limits).n_shapes, len(layers))
+        blocks = cut(len(layers), len(members) - len(layers), settings.block_pairs, costs)
         run_id = connection.execute(
             insert(ScreeningRun)
             .values(
@@ -128,6 +130,12 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
             ],
         )  # fmt: skip
     return Plan(run_id, True, RunState.RUNNING)
+
+
+def _shapes(members: list[dict[str, Any]], limits: PairLimits) -> ShapeTable:
+    """The superlattices of the rows of a snapshot."""
+    numbers = np.array([[row["ln_area"], row["tau_re"], row["tau_im"], row["n_atoms"]] for row in members], float)
+    return ShapeTable.build(numbers[:, 0], numbers[:, 1] + 1j * numbers[:, 2], numbers[:, 3].astype(np.int64), limits)
 
 
 def publish_if_done(engine: Engine, run_id: int) -> RunState:
