@@ -128,7 +128,7 @@ def by_kind(report: Report) -> bytes | None:
         names = [f"{'class ' if one.part_kind == PartKind.CLASS else ''}{one.part} ({one.n})" for one in shown]
         axes.set_yticks(at, names)
         axes.set_xlabel(_error_label(report, unit))
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
     return _svg(draw, 5.2, 0.9 + 0.28 * len(shown))
 
