@@ -15,7 +15,7 @@ from schema import ScreeningMember
 from stackscreen.query.conditions import spellings
 from stackscreen.scan.kernel import Sides
 from stackscreen.scan.layout import PairLayout
-from stackscreen.screening.compute import facing_edges, hull_energies
+from stackscreen.screening.describe import facing_edges, hull_energies
 from stackscreen.screening.members import MemberTable, load_members
 
 # As in `stackscreen.query.conditions`: the plane of a surface's uid, and the number of its termination.
@@ -115,4 +115,5 @@ def _sides(table: MemberTable, face: str) -> Sides:
         valence,
         conduction,
         np.ascontiguousarray(table.columns[f"work_function_{face}"]),
+        np.ascontiguousarray(table.columns["stiffness"]),
     )

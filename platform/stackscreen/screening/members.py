@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 
 from schema import ScreeningMember
+from schema.vocabulary import EdgeMethod
+from stackscreen.pairs.misfit import mean_stiffness
 
 _MONOLAYERS = text("""
     SELECT m.id AS material_id, m.uid, m.formula, m.elements, m.n_atoms, l.ln_area, l.tau_re, l.tau_im, l.polar,
@@ -32,12 +34,14 @@ _SURFACES = text("""
     ORDER BY f.id
 """)
 
-# One functional for all, never mixed within a pair: PBE, which most sources give.
+# One functional for all that is aligned, never mixed within a pair; energies above the hull and stiffness are PBE's,
+# which are nobody else's.
 _VALUES = text("""
     SELECT v.material_id, v.property, v.face, v.value
     FROM analyst.material_values v
-    WHERE v.preference = 1 AND v.method = 'PBE' AND v.value IS NOT NULL
-      AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
+    WHERE v.preference = 1 AND v.value IS NOT NULL
+      AND (v.method = :edges AND v.property IN ('vbm', 'cbm', 'work_function', 'gap')
+           OR v.method = 'PBE' AND v.property IN ('hull_energy', 'stiffness_11', 'stiffness_22'))
 """)
 
 # What the models see of each material, by digest: new features are new inputs of a run.
@@ -47,6 +51,7 @@ _FEATURES = text("""
 """)
 
 _FACED = ("vbm", "cbm", "work_function")
+_NUMBERS = (*(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")), "gap", "hull_energy", "stiffness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class MemberTable:
         material_id, n_atoms: shape (N,), integers.
         ln_area: ln of the cell area in Å², shape (N,).
         tau: reduced shapes, shape (N,), complex.
-        columns: other floats by name, eV or eV/atom, shape (N,): vbm_bottom, vbm_top, cbm_bottom, ...
+        columns: other floats by name, eV, eV/atom or N/m, shape (N,): vbm_bottom, ..., gap, hull_energy, stiffness.
     """
 
     n_monolayers: int
@@ -72,14 +77,15 @@ class MemberTable:
         return len(self.material_id)
 
 
-def snapshot(connection: Connection) -> list[dict[str, Any]]:
+def snapshot(connection: Connection, edges: EdgeMethod) -> list[dict[str, Any]]:
     """The rows of `screening_member` for today's materials, without the run's number.
 
     Args:
         connection: in the transaction that will plan the run.
+        edges: functional of the band edges, gaps and work functions.
     """
     values: dict[int, dict[str, float]] = {}
-    for material_id, key, face, value in connection.execute(_VALUES):
+    for material_id, key, face, value in connection.execute(_VALUES, {"edges": edges}):
         known = values.setdefault(material_id, {})
         known[f"{key}_{face}" if face else key] = value
     features: dict[int, str] = dict(connection.execute(_FEATURES).tuples().all())
@@ -93,6 +99,7 @@ def snapshot(connection: Connection) -> list[dict[str, Any]]:
                 row[f"{key}_{face}"] = facts.get(f"{key}_{face}", facts.get(key))
         row["gap"] = facts.get("gap") if row["surface_id"] is None else 0.0
         row["hull_energy"] = facts.get("hull_energy")
+        row["stiffness"] = mean_stiffness(facts.get("stiffness_11"), facts.get("stiffness_22"))
         row["member"] = number
         seen = {**row, "features": features.get(side["material_id"], "")}
         del seen["member"]
@@ -105,16 +112,11 @@ def snapshot(connection: Connection) -> list[dict[str, Any]]:
 
 def load_members(connection: Connection, run_id: int) -> MemberTable:
     """The members of a run, in the order of their numbers."""
-    names = [
-        *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")),
-        "gap",
-        "hull_energy",
-    ]
     table = ScreeningMember.__table__.c
     rows = connection.execute(
         select(
             table.material_id, table.surface_id, table.n_atoms, table.ln_area, table.tau_re, table.tau_im,
-            *(table[name] for name in names),
+            *(table[name] for name in _NUMBERS),
         )
         .where(table.run_id == run_id)
         .order_by(table.member)
@@ -127,5 +129,5 @@ def load_members(connection: Connection, run_id: int) -> MemberTable:
         n_atoms=fixed[:, 1],
         ln_area=numbers[:, 0],
         tau=numbers[:, 1] + 1j * numbers[:, 2],
-        columns={name: numbers[:, 3 + k] for k, name in enumerate(names)},
+        columns={name: numbers[:, 3 + k] for k, name in enumerate(_NUMBERS)},
     )

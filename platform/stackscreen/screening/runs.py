@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 from ml.scorer import served_versions
 from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun, ScreeningRunModel
 from schema.errors import StackscreenError
-from schema.vocabulary import RunState
+from schema.vocabulary import EdgeMethod, RunState
 from stackscreen.pairs import PairLimits, ShapeTable
 from stackscreen.screening.blocks import cut, row_costs
 from stackscreen.screening.compute import CandidateRule
@@ -21,7 +21,7 @@ from stackscreen.screening.ledger import progress
 from stackscreen.screening.members import snapshot
 from stackscreen.settings import ScreenSettings
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 """Raised whenever the same inputs would give other pairs, columns or scores."""
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('stackscreen_screening_run'))")
@@ -72,7 +72,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
     limits, rule = limits_of(settings), rule_of(settings)
     with engine.begin() as connection:
         connection.execute(_LOCK)
-        members = snapshot(connection)
+        members = snapshot(connection, EdgeMethod(settings.edges))
         layers = [row for row in members if row["surface_id"] is None]
         if not layers:
             raise NothingToScreenError(
@@ -86,6 +86,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
                 "models": sorted(digest.hex() for digest in models.values()),
                 "limits": asdict(limits),
                 "rule": asdict(rule),
+                "edges": settings.edges,
             },
             option=orjson.OPT_SORT_KEYS,
         )
@@ -110,6 +111,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
                 n_surfaces=len(members) - len(layers),
                 n_pairs=sum(block.n_pairs for block in blocks),
                 candidate_rule=asdict(rule),
+                edges=settings.edges,
                 **asdict(limits),
             )
             .returning(ScreeningRun.id)
