@@ -133,8 +133,9 @@ def _encoder_card(content: Mapping[str, Any]) -> str:
         f"# {content['name']}: {card['meaning']}",
         "",
         f"Message passing between atoms, periodic in the plane, cutoff {parameters['cutoff']} Å: "
-        f"{parameters['dimensions']} dimensions for the layer, {parameters['face_dimensions']} for either face; turning the layer over exchanges "
-        f"those of the faces. Artefact SHA-256 `{card['digest']}`.",
+        f"{parameters['dimensions']} dimensions for the layer, {parameters['face_dimensions']} for either face; "
+        "turning the layer over exchanges those of the faces. "
+        f"Artefact SHA-256 `{card['digest']}`.",
         "",
         "Used to find similar monolayers, and offered to the pair models. It has seen isolated layers and their "
         "properties, and no stack. Its heads only shaped the embedding.",
