@@ -136,11 +136,15 @@ class Selection:
 
 def _quantity(key: str) -> Quantity:
     if key not in _QUANTITIES:
-        raise CriteriaError(
-            f"{FIELDS[key].label} ({key}) is known of candidates only, not of every pair.",
-            hint=f"Use it in the dashboard or in analyst.candidates. Every pair has: {', '.join(_QUANTITIES)}.",
-        )
+        raise _unknown(key)
     return _QUANTITIES[key]
+
+
+def _unknown(key: str) -> CriteriaError:
+    return CriteriaError(
+        f"{FIELDS[key].label} ({key}) is known of candidates only, not of every pair.",
+        hint=f"Use it in the dashboard or in analyst.candidates. Every pair has: {', '.join(_QUANTITIES)}.",
+    )
 
 
 def _limit(selection: Selection, directory: Directory, one: Condition) -> None:
@@ -177,6 +181,8 @@ def _is_word(selection: Selection, directory: Directory, one: Condition) -> None
     words: Any = one.value
     if one.field == "kind":
         selection.kinds &= frozenset(words)
+    elif one.field != "alignment":
+        raise _unknown(one.field)
     else:
         selection.alignments = np.zeros(len(Alignment), bool)
         selection.alignments[[_KINDS[AlignmentType(word)] for word in words]] = True
