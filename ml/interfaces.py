@@ -129,6 +129,8 @@ def assemble(domain: str, source: str, interfaces: Iterable[Interface], table: L
         pair_features.NAMES,
         {key: np.array([row.get(key, np.nan) for row in labels], float) for key in targets},
         dict(sorted(left_out.items())),
+        np.array([block.faces for block in blocks], bool).reshape(-1, 2),
+        table,
     )
 
 
