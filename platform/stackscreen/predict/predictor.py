@@ -64,6 +64,10 @@ class NotPredicted:
 class Predictor:
     """Predicts with the models and the materials of a database, or without any.
 
+    Attributes:
+        known: the materials.
+        recognised, unrecognised: layers of the structures so far that are known materials, and that are not.
+
     Args:
         connection: to read with; None for the models that ship, and layers of which only the atoms are known.
         targets: keys of the quantities that are predicted; all if empty.
@@ -75,6 +79,7 @@ class Predictor:
 
     def __init__(self, connection: Connection | None = None, targets: tuple[str, ...] = ()) -> None:
         self.known = KnownLayers(connection)
+        self.recognised = self.unrecognised = 0
         self._models = served_models(connection, targets)
 
     def structures(self, given: Iterable[Given | Unread]) -> Iterator[list[Prediction] | NotPredicted]:
@@ -107,13 +112,18 @@ class Predictor:
         if isinstance(one, Unread):
             return NotPredicted(one.id, one.error)
         try:
-            return describe(one, self.known)
+            found = describe(one, self.known)
         except NotPredictedError as error:
             return NotPredicted(one.id, error)
         except Exception as error:
             # One strange structure must not stop the others, whatever it provokes in the geometry.
             said = f"{type(error).__name__}: {error}"
             return NotPredicted(one.id, NotPredictedError(Reason.NOT_A_STACK, f"It cannot be described: {said}"))
+        layers = [found.top] if found.kind is InterfaceKind.ON_BULK else [found.bottom, found.top]
+        known = sum(bool(side.features is not None or side.layer.properties) for side in layers)
+        self.recognised += known
+        self.unrecognised += len(layers) - known
+        return found
 
 
 def _no_model(kind: InterfaceKind) -> NotPredictedError:
