@@ -7,6 +7,7 @@ from importlib import import_module
 
 BENCHMARKS = {
     "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
+    "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
     "heterobilayers": "the models on heterobilayers that they have never seen",
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",

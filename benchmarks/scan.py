@@ -69,7 +69,11 @@ def members(n_monolayers: int, n_surfaces: int, generator: np.random.Generator) 
 
     gap = np.where(layers & (generator.random(size) < 2 / 3), generator.uniform(0.1, 5, size), 0.0)
     valence, tilt = generator.uniform(-8, -4, size), np.where(generator.random(size) < 0.2, 0.5, 0.0)
-    columns = {"gap": gap, "hull_energy": known(np.abs(generator.normal(0, 0.15, size)))}
+    columns = {
+        "gap": gap,
+        "hull_energy": known(np.abs(generator.normal(0, 0.15, size))),
+        "stiffness": np.where(layers, known(generator.uniform(10, 300, size)), np.nan),
+    }
     for face, shift in (("bottom", 0.0), ("top", 1.0)):
         columns[f"vbm_{face}"] = known(valence + shift * tilt)
         columns[f"cbm_{face}"] = columns[f"vbm_{face}"] + gap

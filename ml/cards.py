@@ -132,10 +132,13 @@ def _encoder_card(content: Mapping[str, Any]) -> str:
     lines = [
         f"# {content['name']}: {card['meaning']}",
         "",
-        f"Crystal graph convolutions, periodic in the plane, {parameters['dimensions']} dimensions, cutoff "
-        f"{parameters['cutoff']} Å. Artefact SHA-256 `{card['digest']}`.",
+        f"Message passing between atoms, periodic in the plane, cutoff {parameters['cutoff']} Å: "
+        f"{parameters['dimensions']} dimensions for the layer, {parameters['face_dimensions']} for either face; "
+        "turning the layer over exchanges those of the faces. "
+        f"Artefact SHA-256 `{card['digest']}`.",
         "",
-        "Used to find similar monolayers. No served number is predicted by it; its heads only shaped the embedding.",
+        "Used to find similar monolayers, and offered to the pair models. It has seen isolated layers and their "
+        "properties, and no stack. Its heads only shaped the embedding.",
         "",
         "## Data",
         "",

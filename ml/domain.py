@@ -80,6 +80,25 @@ class Domain:
             out[known] = _nearest(points[known], self.centres) / self.edge
         return out
 
+    def partners(
+        self, materials: NDArray[np.floating], bottom: NDArray[np.integer], top: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Distance of either partner of pairs: a pair is as far out as its farther one.
+
+        Args:
+            materials: feature vectors, shape (materials, len(ml.features.NAMES)).
+            bottom, top: rows of it, shape (pairs,).
+
+        Returns:
+            Shape (pairs, 2), 1 = the edge of the domain.
+        """
+        each = self.distance(materials)
+        return np.column_stack([each[bottom], each[top]])
+
+    def points(self, materials: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Where layers lie, shape (materials, len(FEATURES)), in units in which the domain ends at 1."""
+        return np.asarray((_columns(materials) - self.mean) / self.scale / self.edge, float)
+
     def as_json(self) -> dict[str, Any]:
         """For an artefact."""
         return {

@@ -88,7 +88,7 @@ def compute_and_store(connection: Connection, material_ids: Sequence[int]) -> in
     if not wanted:
         return 0
     model = _load(connection, encoder)
-    vectors = embed(model, [slab_graph(slabs[number]) for number in wanted])
+    vectors = embed(model, [slab_graph(slabs[number]) for number in wanted]).whole
     statement = insert(Embedding)
     statement = statement.on_conflict_do_update(
         index_elements=["model_version_id", "material_id"],

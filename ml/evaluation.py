@@ -102,9 +102,11 @@ def evaluate(
         target: quantity key.
         methods: what is judged.
         split: a rule, or parts made from a fold file.
-        baselines: what is to be beaten; judged alike.
+        baselines: what is to be beaten; judged alike. They see rows as they are: what knows a registry that a view
+            hides from the methods belongs among the methods.
         classes: whether the target's values name classes.
-        views: how test rows are shown to the fitted methods; they learn from the rows as they are.
+        views: how test rows are shown to the fitted methods; they learn from the rows as they are. Under a view
+            with a name the intervals of methods, and always those of baselines, count every pair of layers alike.
         own: contents of the fold file that the parts come from, for the record.
         on_fold: called after each part and method, for a progress bar.
 
@@ -120,7 +122,11 @@ def evaluate(
         keep = rows.labelled(target)
         parts = [Partition(part.train[keep], part.test[keep]) for part in split]
         name, folds = "own folds", f"own folds, SHA-256 {hashlib.sha256(own or b'').hexdigest()[:16]}"
-    out, spreads = out_of_fold(labelled, target, [*baselines, *methods], parts, views=views, on_fold=on_fold)
+    out, _ = out_of_fold(labelled, target, baselines, parts, on_fold=on_fold)
+    found, spreads = out_of_fold(labelled, target, methods, parts, views=views, on_fold=on_fold)
+    out |= {method: predicted for method, predicted in found.items() if np.isfinite(predicted).any()}
+    alike = {b.name for b in baselines} if len(views) > 1 else set()
+    alike |= {f"{method.name}, {view}" for method in methods for view in views if view}
     pairs = group_numbers(pair_names(labelled))
     metrics: dict[str, Metrics | ClassMetrics] = {}
     half: dict[str, NDArray[np.float64]] = {}
@@ -130,8 +136,8 @@ def evaluate(
             metrics[method] = ClassMetrics.of(truth, predicted)
             continue
         plain = Metrics.of(truth, predicted)
-        # A view hides the registry, and all stackings of a pair then share one prediction.
-        groups = pairs if any(view and method.endswith(f", {view}") for view in views) else None
+        # Without the registry all stackings of a pair share one prediction.
+        groups = pairs if method in alike else None
         spread = spreads.get(method)
         half[method] = honest_half_widths(predicted, truth, parts, groups, spread=spread)
         metrics[method] = _with_coverage(plain, truth, predicted, half[method], pairs)
@@ -206,7 +212,8 @@ def repeated(
         parts = partitions(labelled, split, draw=draw)
         out, _ = out_of_fold(labelled, evaluation.target, drawn, parts, views=views, on_fold=on_fold)
         for name, predicted in out.items():
-            errors.setdefault(name, []).append(score(truth, predicted).error)
+            if name in errors:
+                errors[name].append(score(truth, predicted).error)
     spread = {name: float(np.std(found, ddof=1)) for name, found in errors.items() if len(found) > 1}
     return replace(evaluation, spread=spread, repeats=repeats)
 

@@ -44,6 +44,8 @@ class Interface:
         shift: of the upper layer, fractions of its cell; None if not told.
         matrices: supercells of bottom and top in their reduced bases, rows flattened; None if not known.
         twist: degrees; None if not known.
+        faces: whether bottom and top turn their top faces to each other, where no coordinates tell; None if the lower
+            one turns its top face up and the upper one its bottom face down.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Interface:
     shift: tuple[float, float] | None = None
     matrices: tuple[Sequence[int], Sequence[int]] | None = None
     twist: float | None = None
+    faces: tuple[bool, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def assemble(domain: str, source: str, interfaces: Iterable[Interface], table: L
         pair_features.NAMES,
         {key: np.array([row.get(key, np.nan) for row in labels], float) for key in targets},
         dict(sorted(left_out.items())),
+        np.array([block.faces for block in blocks], bool).reshape(-1, 2),
+        table,
     )
 
 
@@ -139,7 +144,7 @@ class _Blocks:
 
 def _blocks(interface: Interface, table: LayerTable) -> _Blocks:
     bottom, top = table.layers[interface.bottom].slab, table.layers[interface.top].slab
-    faces, registry = (True, False), np.full(len(stacking.NAMES), np.nan)
+    faces, registry = interface.faces or (True, False), np.full(len(stacking.NAMES), np.nan)
     if interface.lower is not None and interface.upper is not None:
         stacked = seen(interface.lower, interface.upper, bottom, top)
         faces, registry = (stacked.top_a, stacked.top_b), stacked.registry

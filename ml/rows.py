@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ml.interfaces import LayerTable
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class InterfaceRows:
         targets: by quantity key, shape (rows,), NaN where unlabelled or left out of this target by its cleaning rule;
             classes as small integers in floats.
         left_out: cleaning: "<quantity key>: <reason>" or "<reason>" to number of rows.
+        faces: which faces meet, shape (rows, 2): whether the lower layer turns its top face to the upper, and whether
+            the upper one turns its top face to the lower; None where all lie top face up.
+        layers: the isolated layers, for models that look at their atoms; None where rows come without.
     """
 
     domain: str
@@ -42,6 +49,8 @@ class InterfaceRows:
     names: tuple[str, ...]
     targets: dict[str, NDArray[np.float64]]
     left_out: dict[str, int] = field(default_factory=dict)
+    faces: NDArray[np.bool_] | None = None
+    layers: LayerTable | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,6 +84,7 @@ class InterfaceRows:
             top_family=[self.top_family[i] for i in numbers],
             features=self.features[numbers],
             targets={key: values[numbers] for key, values in self.targets.items()},
+            faces=None if self.faces is None else self.faces[numbers],
         )
 
     def labelled(self, target: str) -> NDArray[np.bool_]:

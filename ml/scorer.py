@@ -24,6 +24,9 @@ __all__ = ["PairScorer", "served_versions"]
 BATCH = 16_384
 """Pairs at a time: their features then stay within a few megabytes."""
 
+_PHYSICS = {"distance_vdw": "vdw_distance", "dispersion_energy": "dispersion_energy"}
+"""What the scorer hands on of the pair features, by its own name."""
+
 
 @dataclass(frozen=True)
 class PairScorer:
@@ -94,13 +97,14 @@ class PairScorer:
 
         Returns:
             Each shape (pairs,): for every target `target`, `target_lower`, `target_upper` (90 % interval, target's
-            unit), and `distance_vdw` (Å) and `domain_distance` (1 = edge of the training domain, the farther layer).
+            unit), and `distance_vdw` (Å), `dispersion_energy` (meV/Å², see `ml.descriptors.dispersion`) and
+            `domain_distance` (1 = edge of the training domain, the farther layer).
             NaN where a layer has no features or no model is served.
         """
         del strain
         a, b = self.table.rows(np.asarray(material_a)), self.table.rows(np.asarray(material_b))
         names = [f"{target}{end}" for target in TARGETS for end in ("", "_lower", "_upper")]
-        out = {name: np.full(len(a), np.nan) for name in [*names, "distance_vdw", "domain_distance"]}
+        out = {name: np.full(len(a), np.nan) for name in [*names, *_PHYSICS, "domain_distance"]}
         known = np.flatnonzero((a >= 0) & (b >= 0))
         for start in range(0, len(known), BATCH):
             part = known[start : start + BATCH]
@@ -110,7 +114,8 @@ class PairScorer:
                 top_a=None if top_a is None else top_a[part],
                 top_b=None if top_b is None else top_b[part],
             )
-            out["distance_vdw"][part] = rows[:, pair_features.COLUMN["vdw_distance"]]
+            for name, feature in _PHYSICS.items():
+                out[name][part] = rows[:, pair_features.COLUMN[feature]]
             out["domain_distance"][part] = np.maximum(self.domain_distance[a[part]], self.domain_distance[b[part]])
             # A metal makes any stack a metal, and the trees know metals: what is said of two different layers holds
             # for semiconductors.

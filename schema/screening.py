@@ -30,7 +30,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base, Digest, enum_column
-from schema.vocabulary import AlignmentType, BlockState, ChangeKind, InterfaceKind, RunState
+from schema.vocabulary import (
+    AlignmentType,
+    BlockState,
+    ChangeKind,
+    EdgeMethod,
+    InterfaceKind,
+    RunState,
+    StackSide,
+)
 
 
 class ScreeningRun(Base):
@@ -80,6 +88,11 @@ class ScreeningRun(Base):
     max_area: Mapped[float] = mapped_column(Double, comment="Å², largest supercell of either side")
     max_atoms: Mapped[int] = mapped_column(Integer, comment="atoms in the supercell, both sides")
     candidate_rule: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="the physical filter that candidates passed")
+    edges: Mapped[EdgeMethod] = mapped_column(
+        enum_column(EdgeMethod, "edges"),
+        server_default="PBE",
+        comment="functional of every band edge, gap and work function that the run aligned",
+    )
     n_matched: Mapped[int | None] = mapped_column(
         BigInteger, comment="pairs with a coincidence lattice within the limits"
     )
@@ -134,15 +147,30 @@ class ScreeningMember(Base):
     tau_im: Mapped[float] = mapped_column(Double, comment="Im of b/a of the reduced basis")
     polar: Mapped[bool] = mapped_column(Boolean, comment="whether the two faces differ")
     vbm_bottom: Mapped[float | None] = mapped_column(
-        Double, comment="eV, PBE valence band maximum against the bottom vacuum"
+        Double, comment="eV, valence band maximum against the bottom vacuum, by the run's functional"
     )
-    vbm_top: Mapped[float | None] = mapped_column(Double, comment="eV, PBE valence band maximum against the top vacuum")
-    cbm_bottom: Mapped[float | None] = mapped_column(Double, comment="eV, PBE conduction band minimum, bottom vacuum")
-    cbm_top: Mapped[float | None] = mapped_column(Double, comment="eV, PBE conduction band minimum, top vacuum")
-    work_function_bottom: Mapped[float | None] = mapped_column(Double, comment="eV, work function of the bottom face")
-    work_function_top: Mapped[float | None] = mapped_column(Double, comment="eV, work function of the top face")
-    gap: Mapped[float | None] = mapped_column(Double, comment="eV, PBE gap; 0 metallic; null unknown")
+    vbm_top: Mapped[float | None] = mapped_column(
+        Double, comment="eV, valence band maximum against the top vacuum, by the run's functional"
+    )
+    cbm_bottom: Mapped[float | None] = mapped_column(
+        Double, comment="eV, conduction band minimum against the bottom vacuum, by the run's functional"
+    )
+    cbm_top: Mapped[float | None] = mapped_column(
+        Double, comment="eV, conduction band minimum against the top vacuum, by the run's functional"
+    )
+    work_function_bottom: Mapped[float | None] = mapped_column(
+        Double, comment="eV, work function of the bottom face, by the run's functional"
+    )
+    work_function_top: Mapped[float | None] = mapped_column(
+        Double, comment="eV, work function of the top face, by the run's functional"
+    )
+    gap: Mapped[float | None] = mapped_column(
+        Double, comment="eV, gap by the run's functional; 0 metallic; null unknown"
+    )
     hull_energy: Mapped[float | None] = mapped_column(Double, comment="eV/atom above the convex hull; null unknown")
+    stiffness: Mapped[float | None] = mapped_column(
+        Double, comment="N/m, mean of c11 and c22 in PBE; null unknown, unstable, or a surface"
+    )
     inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of everything above and the features used")
     fingerprint: Mapped[int] = mapped_column(
         BigInteger, comment="hash of the material's rows in the database: if it is the same, so is inputs_digest"
@@ -259,20 +287,60 @@ class Candidate(Base):
     m: Mapped[int] = mapped_column(SmallInteger, comment="cells of the top in the supercell")
     strain: Mapped[float] = mapped_column(REAL, comment="largest principal Hencky strain of the misfit, dimensionless")
     strain_von_mises: Mapped[float] = mapped_column(REAL, comment="von Mises strain of the misfit, dimensionless")
-    area: Mapped[float] = mapped_column(REAL, comment="Å², area of the matched supercell")
+    strain_bottom: Mapped[float | None] = mapped_column(
+        REAL, comment="part of the misfit that the bottom carries, dimensionless; strain = strain_bottom + strain_top"
+    )
+    strain_top: Mapped[float | None] = mapped_column(
+        REAL, comment="part of the misfit that the top carries, dimensionless"
+    )
+    area: Mapped[float] = mapped_column(REAL, comment="Å², area of the matched supercell, both sides strained")
     n_atoms: Mapped[int] = mapped_column(Integer, comment="atoms in the supercell")
     alignment: Mapped[AlignmentType | None] = mapped_column(
         enum_column(AlignmentType, "alignment"),
         comment="Anderson's rule on the facing faces; null where edges are unknown",
     )
-    gap_anderson: Mapped[float | None] = mapped_column(REAL, comment="eV, gap by Anderson's rule, PBE edges")
+    gap_anderson: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, gap by Anderson's rule on the facing faces, by the run's functional (screening_run.edges)"
+    )
     valence_offset: Mapped[float | None] = mapped_column(
         REAL, comment="eV, valence edge of the top minus that of the bottom"
     )
     conduction_offset: Mapped[float | None] = mapped_column(REAL, comment="eV, conduction edge of the top minus bottom")
+    alignments: Mapped[str | None] = mapped_column(
+        Text,
+        comment="alignment with neither layer turned over, the bottom, the top, both: II I II III; null where the "
+        "faces of neither differ or an edge is unknown",
+    )
+    gap_anderson_low: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, smallest Anderson gap of the four orientations; null as alignments is"
+    )
+    gap_anderson_high: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, largest Anderson gap of the four orientations; null as alignments is"
+    )
     work_function_difference: Mapped[float | None] = mapped_column(REAL, comment="eV, top minus bottom, facing faces")
+    electron_donor: Mapped[StackSide | None] = mapped_column(
+        enum_column(StackSide, "electron_donor"),
+        comment="side with the smaller work function of the facing face, which gives electrons on contact",
+    )
+    vacuum_step: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, vacuum level above the stack minus that below it, the facing faces' levels equal"
+    )
+    schottky_electron: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, barrier for electrons of a metal on a semiconductor, Schottky-Mott limit; negative: ohmic"
+    )
+    schottky_hole: Mapped[float | None] = mapped_column(
+        REAL, comment="eV, barrier for holes of a metal on a semiconductor, Schottky-Mott limit; negative: ohmic"
+    )
+    solar_efficiency: Mapped[float | None] = mapped_column(
+        REAL,
+        comment="upper limit of a type II pair's solar power conversion (Scharber 2006, AM1.5G), dimensionless; gaps "
+        "of the run's functional",
+    )
     distance_vdw: Mapped[float | None] = mapped_column(
         REAL, comment="Å, sum of van der Waals radii of the facing atoms"
+    )
+    dispersion_energy: Mapped[float | None] = mapped_column(
+        REAL, comment="meV/Å², C6 pair potential of the facing faces at its minimum; positive = bound, uncalibrated"
     )
     binding_energy: Mapped[float | None] = mapped_column(REAL, comment="meV/Å², predicted; positive = bound")
     binding_energy_lower: Mapped[float | None] = mapped_column(REAL, comment="meV/Å², lower end of the 90 % interval")

@@ -114,6 +114,21 @@ class AlignmentType(StrEnum):
     METAL = "metal"
 
 
+class EdgeMethod(StrEnum):
+    """The functional whose band edges, gaps and work functions a screen aligns; one for all pairs of a run."""
+
+    PBE = "PBE"
+    HSE06 = "HSE06"
+    G0W0 = "G0W0"
+
+
+class StackSide(StrEnum):
+    """The two sides of a stack."""
+
+    BOTTOM = "bottom"
+    TOP = "top"
+
+
 class ChangeKind(StrEnum):
     """What happened to a pair in a saved screen between two runs."""
 

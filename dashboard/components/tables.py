@@ -13,17 +13,31 @@ from stackscreen.query.fields import FIELDS
 
 TARGETS = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
 """Column of a candidate -> key of the property that the model predicts."""
-_ANDERSON = "Anderson's rule on the facing faces' PBE edges; no charge transfer, no hybridisation"
+_ANDERSON = "Anderson's rule on the facing faces; no charge transfer, no hybridisation"
+_TURNED = "as above, over the orientations of layers whose faces differ"
+_SCHOTTKY = "Schottky-Mott limit of a metal on a semiconductor; no pinning, no interface dipole; negative is ohmic"
+_SOLAR = "type II: Scharber et al., Adv. Mater. 18, 789 (2006), AM1.5G, every photon absorbed; as good as the gaps are"
 _LATTICE = "exact coincidence lattice; the whole misfit of both sides"
+_SHARE = "by stiffness where that of both layers is known, else half; all on the film of a crystal"
 _PHYSICS = {
-    "gap_anderson": _ANDERSON, "valence_offset": _ANDERSON, "conduction_offset": _ANDERSON,
-    "work_function_difference": "difference of the facing faces' PBE work functions",
+    "gap_anderson": _ANDERSON, "gap_anderson_low": _TURNED, "gap_anderson_high": _TURNED,
+    "valence_offset": _ANDERSON, "conduction_offset": _ANDERSON,
+    "work_function_difference": "difference of the facing faces' work functions",
+    "vacuum_step": "dipoles of the isolated layers, facing vacuum levels equal; without the dipole of the contact",
+    "schottky_electron": _SCHOTTKY, "schottky_hole": _SCHOTTKY, "solar_efficiency": _SOLAR,
     "distance_vdw": "sum of van der Waals radii, Alvarez, Dalton Trans. 42, 8617 (2013)",
-    "strain": _LATTICE, "strain_von_mises": _LATTICE, "area": _LATTICE, "n_atoms": _LATTICE,
+    "dispersion_energy": "C6 pair potential of free atoms, not calibrated",
+    "strain": _LATTICE, "strain_bottom": _SHARE, "strain_top": _SHARE, "strain_von_mises": _LATTICE, "area": _LATTICE,
+    "n_atoms": _LATTICE,
     "hull_energy": "larger of the two layers' energies above hull, from their records",
     "domain_distance": "distance of the layers to the models' training materials; above 1 is outside",
     "score": "ranking score of the run",
 }  # fmt: skip
+_BY_FUNCTIONAL = frozenset({
+    "gap_anderson", "gap_anderson_low", "gap_anderson_high", "valence_offset", "conduction_offset",
+    "work_function_difference", "vacuum_step", "schottky_electron", "schottky_hole", "solar_efficiency",
+})  # fmt: skip
+"""Columns whose value depends on the functional of the run's edges."""
 
 
 def table(
@@ -51,8 +65,14 @@ def interval(key: str, row: Mapping[str, Any]) -> str:
     return "" if lower is None or upper is None else f"{column(key, lower)} to {column(key, upper)}"
 
 
-def candidate_table(row: Mapping[str, Any], models: Sequence[Model]) -> html.Div:
-    """Every number of a candidate: predicted ones first, then what geometry and physics give."""
+def candidate_table(row: Mapping[str, Any], models: Sequence[Model], edges: str) -> html.Div:
+    """Every number of a candidate: predicted ones first, then what geometry and physics give.
+
+    Args:
+        row: the candidate.
+        models: those that the run used.
+        edges: functional of the run's band edges.
+    """
     by_target = {model.target: model for model in models}
     rows = [_predicted_row(key, row, by_target.get(target)) for key, target in TARGETS.items()]
     rows += [
@@ -61,7 +81,7 @@ def candidate_table(row: Mapping[str, Any], models: Sequence[Model]) -> html.Div
             column(key, row[key], 100 if FIELDS[key].per_cent else 1),
             FIELDS[key].shown_unit,
             "",
-            html.Span(origin, className="origin"),
+            html.Span(f"{edges}: {origin}" if key in _BY_FUNCTIONAL else origin, className="origin"),
         ]
         for key, origin in _PHYSICS.items()
     ]

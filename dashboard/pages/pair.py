@@ -13,6 +13,7 @@ from dashboard.components.structure_view import structure_figure
 from dashboard.components.tables import candidate_table, citations, fact_table, interval, table
 from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name
 from schema.errors import StackscreenError
+from schema.vocabulary import EdgeMethod, StackSide
 from stackscreen.query.candidates import published_run
 from stackscreen.query.detail import KnownInterface, Pair, Side, pair
 from stackscreen.query.reading import reading
@@ -37,13 +38,14 @@ def layout(engine: Engine, bottom_uid: str, top_uid: str) -> Any:
             stack = stack_of(connection, run, found.row)
         except StackscreenError as error:
             stack = error
+    edges = run.edges
     facts = [*found.bottom.facts, *found.top.facts, *(fact for one in found.known for fact in one.facts)]
     return html.Div(
         [
             starter_banner() if any(fact.starter for fact in facts) else None,
             _title(found),
-            html.Div([_structure(stack), html.Div([_headline(found), _bands(found)])], className="pair-top"),
-            _section("Predicted, and what geometry and physics say", candidate_table(found.row, found.models)),
+            html.Div([_structure(stack), html.Div([_headline(found), _bands(found, edges)])], className="pair-top"),
+            _section("Predicted, and what geometry and physics say", candidate_table(found.row, found.models, edges)),
             _section("The two sides", html.Div([_side(found.bottom, "Bottom"), _side(found.top, "Top")],
                                                className="two-sides")),
             _known(found.known),
@@ -154,20 +156,33 @@ def _headline(found: Pair) -> html.Section:
     )
 
 
-def _bands(found: Pair) -> html.Section:
+def _bands(found: Pair, edges: EdgeMethod) -> html.Section:
+    row = found.row
     figure = band_figure(found.bottom, found.top)
-    alignment = ALIGNMENT_NAMES[found.row["alignment"] or "unknown"]
+    alignment = ALIGNMENT_NAMES[row["alignment"] or "unknown"]
     if figure is None:
         return _section("Band alignment", html.P("The band edges of neither side are known.", className="muted"))
+    said = [
+        f"Isolated layers' {edges} edges of the facing faces, vacuum levels aligned (Anderson's rule). Charge transfer "
+        "and hybridisation are left out" + ("; PBE gaps are too small." if edges is EdgeMethod.PBE else ".")
+    ]
+    if row["electron_donor"] is not None:
+        giver = found.bottom if row["electron_donor"] == StackSide.BOTTOM else found.top
+        said.append(
+            f"By the work functions, electrons would leave {side_name(giver.formula, giver.uid)}; between two "
+            "semiconductors that is the sense of the interface's dipole at most."
+        )
+    if row["alignments"] is not None:
+        as_is, bottom, top, both = row["alignments"].split(" ")
+        said.append(
+            f"The faces differ: as they lie type {as_is}; with the lower layer turned over {bottom}, the upper {top}, "
+            f"both {both}."
+        )
     return html.Section(
         [
             html.H2(["Band alignment ", html.Span(alignment, className="muted")]),
             dcc.Graph(id="bands", figure=figure, config=_GRAPH, className="bands"),
-            html.P(
-                "Isolated layers' PBE edges of the facing faces, vacuum levels aligned (Anderson's rule). Charge "
-                "transfer and hybridisation are left out; PBE gaps are too small.",
-                className="picture-note",
-            ),
+            html.P(" ".join(said), className="picture-note"),
         ],
         className="card",
     )

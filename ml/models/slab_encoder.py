@@ -1,173 +1,257 @@
-"""A graph encoder of layers: a crystal graph network in the plane, trained on what is known of monolayers.
+"""A graph encoder of layers: what a layer is as a whole, and what either of its faces shows a partner.
 
-Convolutions after T. Xie and J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018), through torch-geometric's `CGConv`.
-The mean over the atoms' last states is the layer's embedding: 64 numbers whose distances say how alike two layers are,
-independent of the choice of cell and of which side is up. Its heads predict formation energy, gap and work function;
-they are there to shape the embedding and to show how much it knows, and no served number comes from them.
+A message-passing network in the plane (torch-geometric) whose atoms carry two states: one that does not change when the
+layer is turned over, and one that changes sign. The first begins as in T. Xie and J. C. Grossman, Phys. Rev. Lett. 120,
+145301 (2018), with gated messages along edges; the second sums the same messages along the normal, and the lengths of
+such sums over directions feed the first, which is how angles enter (K. T. Schütt et al., Int. Conf. Mach. Learn. 139,
+9377 (2021)). A face is the mean over atoms, weighted by their depth below it, of both states, the second with the sign
+of that face. So turning the layer over exchanges the embeddings of its faces and leaves that of the whole as it is.
+
+The heads predict properties of the isolated layer. They are there to shape the embedding and to show how much it
+knows, and no served number comes from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_geometric.nn import CGConv, global_mean_pool
+from torch_geometric.nn import MessagePassing
 
-from ml.models.slab_graph import N_RADIAL, SlabGraph
-from schema.quantities import FORMATION_ENERGY, GAP, WORK_FUNCTION
+from ml.models.slab_graph import CUTOFF, Batch, SlabGraph
+from schema.errors import StackscreenError
+from schema.quantities import CBM, FORMATION_ENERGY, GAP, HULL_ENERGY, VBM, WORK_FUNCTION
 
 DIMENSIONS = 64
-TASKS = (FORMATION_ENERGY.key, GAP.key, WORK_FUNCTION.key)
-SEED = 20240
-EPOCHS = 14
-BATCH = 64
-LEARNING_RATE = 2e-3
+"""Of a layer's embedding."""
+FACE_DIMENSIONS = 32
+"""Of a face's embedding."""
+N_RADIAL = 16
+N_VECTORS = 16
+"""Messages that are also summed along directions."""
+LAYERS = 3
+DEGREE = 10.0
+"""Typical number of neighbours that count: sums over neighbours are divided by it."""
+FACE_DECAY = 1.0
+"""Å: an atom's weight in a face falls as e^(−depth / FACE_DECAY)."""
+
+
+class EncoderFormatError(StackscreenError):
+    """Weights do not fit the network."""
+
+
+class Task(NamedTuple):
+    """A property that the encoder is trained on.
+
+    Attributes:
+        key: of the quantity; polarizability and stiffness are means over the plane.
+        logarithm: whether the network predicts its logarithm: for quantities that span decades.
+    """
+
+    key: str
+    logarithm: bool = False
+
+
+WHOLE_TASKS = (
+    Task(FORMATION_ENERGY.key),
+    Task(HULL_ENERGY.key),
+    Task(GAP.key),
+    Task("polarizability_xy", logarithm=True),
+    Task("polarizability_z", logarithm=True),
+    Task("stiffness", logarithm=True),
+)
+FACE_TASKS = (Task(WORK_FUNCTION.key), Task(VBM.key), Task(CBM.key))
+TASKS = (*WHOLE_TASKS, *FACE_TASKS, *FACE_TASKS)
+"""Columns of the targets: those of the whole layer, of its bottom face, of its top face."""
+
+
+class Embeddings(NamedTuple):
+    """What the encoder makes of layers: shapes (layers, 64), (layers, 32), (layers, 32), dimensionless."""
+
+    whole: NDArray[np.float32]
+    bottom: NDArray[np.float32]
+    top: NDArray[np.float32]
+
+
+class Convolution(MessagePassing):
+    """Gated messages from neighbours, summed as they are and along directions."""
+
+    def __init__(self) -> None:
+        super().__init__(aggr="sum", node_dim=0)
+        self.of_source = nn.Linear(DIMENSIONS, 2 * DIMENSIONS, bias=False)
+        self.of_target = nn.Linear(DIMENSIONS, 2 * DIMENSIONS)
+        self.of_edge = nn.Linear(N_RADIAL + 1, 2 * DIMENSIONS, bias=False)
+        self.norm = nn.LayerNorm(DIMENSIONS + 2 * N_VECTORS)
+        self.update_even = nn.Sequential(
+            nn.Linear(DIMENSIONS + 2 * N_VECTORS, DIMENSIONS), nn.SiLU(), nn.Linear(DIMENSIONS, DIMENSIONS)
+        )
+
+    def forward(
+        self, even: Tensor, odd: Tensor, edges: Tensor, features: Tensor, directions: Tensor, fade: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """New states of the atoms, shapes (nodes, 64) and (nodes, N_VECTORS)."""
+        summed = self.propagate(
+            edges,
+            source=self.of_source(even),
+            target=self.of_target(even),
+            odd=odd,
+            edge=self.of_edge(features),
+            directions=directions,
+            fade=fade,
+            size=(len(even), len(even)),
+        )
+        scalar, x, y, z = summed.split([DIMENSIONS, N_VECTORS, N_VECTORS, N_VECTORS], dim=1)
+        odd = odd + z
+        # The square root's slope at zero, where highly symmetric atoms sit, is kept finite.
+        in_plane, normal = torch.sqrt(x**2 + y**2 + 1e-4), torch.sqrt(odd**2 + 1e-4)
+        even = even + self.update_even(self.norm(torch.cat([scalar, in_plane, normal], dim=1)))
+        return even, odd
+
+    def message(
+        self, source_j: Tensor, target_i: Tensor, odd_j: Tensor, edge: Tensor, directions: Tensor, fade: Tensor
+    ) -> Tensor:
+        """Message along each edge, shape (edges, 64 + 3 N_VECTORS)."""
+        gate, content = (source_j + target_i + edge).chunk(2, dim=1)
+        even = torch.sigmoid(gate) * nn.functional.silu(content) * (fade / DEGREE)
+        carried = even[:, :N_VECTORS]
+        x, y, z = directions.unbind(dim=1)
+        return torch.cat(
+            [even, carried * x[:, None], carried * y[:, None], carried * (z[:, None] + odd_j)],
+            dim=1,
+        )
 
 
 class SlabEncoder(nn.Module):
-    """Three crystal graph convolutions, a mean over atoms, and one linear head a task."""
+    """Three convolutions, a mean over atoms for the layer and one weighted by depth for either face, linear heads."""
 
-    def __init__(self, tasks: int = len(TASKS)) -> None:
+    centres: Tensor
+    task_mean: Tensor
+    task_scale: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
         self.element = nn.Embedding(119, DIMENSIONS)
-        self.convolutions = nn.ModuleList(
-            CGConv(DIMENSIONS, dim=N_RADIAL + 1, aggr="mean", batch_norm=False) for _ in range(3)
+        self.convolutions = nn.ModuleList(Convolution() for _ in range(LAYERS))
+        self.of_face = nn.Sequential(nn.Linear(DIMENSIONS + N_VECTORS + 1, DIMENSIONS), nn.SiLU())
+        self.face_out = nn.Linear(DIMENSIONS + 1, FACE_DIMENSIONS)
+        self.whole_out = nn.Linear(DIMENSIONS + 2 * FACE_DIMENSIONS + 1, DIMENSIONS)
+        self.whole_heads = nn.Sequential(
+            nn.SiLU(), nn.Linear(DIMENSIONS, DIMENSIONS), nn.SiLU(), nn.Linear(DIMENSIONS, len(WHOLE_TASKS))
         )
-        self.readout = nn.Linear(DIMENSIONS, DIMENSIONS)
-        self.heads = nn.Sequential(
-            nn.SiLU(), nn.Linear(DIMENSIONS, DIMENSIONS), nn.SiLU(), nn.Linear(DIMENSIONS, tasks)
+        self.face_heads = nn.Sequential(
+            nn.SiLU(),
+            nn.Linear(DIMENSIONS + FACE_DIMENSIONS, DIMENSIONS),
+            nn.SiLU(),
+            nn.Linear(DIMENSIONS, len(FACE_TASKS)),
         )
-        self.register_buffer("task_mean", torch.zeros(tasks))
-        self.register_buffer("task_scale", torch.ones(tasks))
+        self.register_buffer("centres", torch.linspace(0.8, CUTOFF, N_RADIAL))
+        self.register_buffer("task_mean", torch.zeros(len(TASKS)))
+        self.register_buffer("task_scale", torch.ones(len(TASKS)))
 
-    def embed(self, batch: Batch) -> Tensor:
-        """Embedding of each graph, shape (graphs, 64), dimensionless."""
-        state = self.element(batch.numbers)
+    def states(self, batch: Batch, begin: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Even and odd state of each atom, shapes (nodes, 64) and (nodes, N_VECTORS).
+
+        Args:
+            batch: the layers.
+            begin: even states to begin with, shape (nodes, 64); those of the atoms' elements if None.
+        """
+        distance = batch.vectors.norm(dim=1, keepdim=True)
+        fade = 0.5 * (torch.cos(torch.pi * distance / CUTOFF) + 1.0)
+        directions = batch.vectors / distance
+        radial = torch.exp(-(((distance - self.centres) / (self.centres[1] - self.centres[0])) ** 2))
+        features = torch.cat([radial, directions[:, 2:] ** 2], dim=1)
+        even = self.element(batch.numbers) if begin is None else begin
+        odd = even.new_zeros(len(even), N_VECTORS)
         for convolution in self.convolutions:
-            state = convolution(state, batch.edges, batch.features)
-        return self.readout(global_mean_pool(state, batch.graph, batch.n_graphs))
+            even, odd = convolution(even, odd, batch.edges, features, directions, fade)
+        return even, odd
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings of the layers, their bottom and their top faces: shapes (graphs, 64), (graphs, 32) twice."""
+        return self.read_out(*self.states(batch), batch)
+
+    def read_out(self, even: Tensor, odd: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings from the states of the atoms, as `embed`."""
+        n = len(batch.area)
+        ones = even.new_ones(len(even), 1)
+        atoms = _sum(ones, batch.graph, n)
+        bottom, top = (
+            self._face(even, sign * odd, batch.depths[:, side : side + 1], batch)
+            for side, sign in ((0, -1.0), (1, 1.0))
+        )
+        mean = _sum(even, batch.graph, n) / atoms
+        whole = self.whole_out(
+            torch.cat([mean, bottom + top, (bottom - top).abs(), torch.log(atoms / batch.area[:, None])], dim=1)
+        )
+        return whole, bottom, top
+
+    def _face(self, even: Tensor, outward: Tensor, depth: Tensor, batch: Batch) -> Tensor:
+        n = len(batch.area)
+        weight = torch.exp(-depth / FACE_DECAY)
+        total = _sum(weight, batch.graph, n)
+        shown = self.of_face(torch.cat([even, outward, depth / CUTOFF], dim=1))
+        mean = _sum(weight * shown, batch.graph, n) / total
+        return self.face_out(torch.cat([mean, torch.log(total / batch.area[:, None])], dim=1))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Standardised tasks of each graph, shape (graphs, tasks)."""
-        return self.heads(self.embed(batch))
+        """Standardised tasks of each graph, shape (graphs, len(TASKS))."""
+        whole, bottom, top = self.embed(batch)
+        faces = [self.face_heads(torch.cat([whole, face], dim=1)) for face in (bottom, top)]
+        return torch.cat([self.whole_heads(whole), *faces], dim=1)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Several graphs as one: tensors with node indices shifted graph by graph."""
-
-    numbers: Tensor
-    edges: Tensor
-    features: Tensor
-    graph: Tensor
-    n_graphs: int
-
-    @classmethod
-    def of(cls, graphs: Sequence[SlabGraph]) -> Batch:
-        """Join graphs."""
-        sizes = np.array([len(g.numbers) for g in graphs])
-        shift = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        edges = np.stack(
-            [
-                np.concatenate([g.source + s for g, s in zip(graphs, shift, strict=True)]),
-                np.concatenate([g.target + s for g, s in zip(graphs, shift, strict=True)]),
-            ]
-        )
-        return cls(
-            torch.from_numpy(np.concatenate([g.numbers for g in graphs])),
-            torch.from_numpy(edges),
-            torch.from_numpy(np.concatenate([g.features for g in graphs])),
-            torch.from_numpy(np.repeat(np.arange(len(graphs)), sizes)),
-            len(graphs),
-        )
-
-
-def fit(
-    graphs: Sequence[SlabGraph],
-    targets: NDArray[np.floating],
-    *,
-    epochs: int = EPOCHS,
-    on_epoch: Callable[[int, float], None] | None = None,
-) -> SlabEncoder:
-    """Train an encoder from scratch, the same way every time (fixed seed, one thread).
-
-    Args:
-        graphs: one a layer.
-        targets: shape (layers, len(TASKS)), units of `schema.quantities`; NaN where unknown.
-        epochs: passes over the layers; the learning rate follows one cosine cycle over them.
-        on_epoch: called with the epoch and its mean loss.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        torch.manual_seed(SEED)
-        rng = np.random.default_rng(SEED)
-        model = SlabEncoder(targets.shape[1])
-        model.task_mean = torch.tensor(np.nanmean(targets, axis=0), dtype=torch.float32)
-        model.task_scale = torch.tensor(np.nanstd(targets, axis=0), dtype=torch.float32)
-        wanted = (torch.tensor(targets, dtype=torch.float32) - model.task_mean) / model.task_scale
-        batches = _batches(len(graphs), rng, epochs)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
-        per_epoch = -(-len(graphs) // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=per_epoch * epochs)
-        model.train()
-        for epoch in range(epochs):
-            total = 0.0
-            for chosen in batches[epoch]:
-                truth = wanted[torch.from_numpy(chosen)]
-                known = torch.isfinite(truth)
-                error = torch.abs(model(Batch.of([graphs[i] for i in chosen])) - torch.nan_to_num(truth))
-                loss = (error * known).sum() / known.sum().clamp(min=1)
-                optimiser.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimiser.step()
-                schedule.step()
-                total += float(loss.detach()) * len(chosen)
-            if on_epoch is not None:
-                on_epoch(epoch, total / len(graphs))
-        return model.eval()
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _batches(n: int, rng: np.random.Generator, epochs: int) -> list[list[NDArray[np.int64]]]:
-    return [np.array_split(rng.permutation(n), -(-n // BATCH)) for _ in range(epochs)]
+def _sum(values: Tensor, graph: Tensor, n: int) -> Tensor:
+    return values.new_zeros(n, values.shape[1]).index_add_(0, graph, values)
 
 
 @torch.no_grad()
-def embed(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) -> NDArray[np.float32]:
-    """Embeddings of layers, shape (layers, 64)."""
-    parts = [model.embed(Batch.of(graphs[i : i + batch])).numpy() for i in range(0, len(graphs), batch)]
-    return np.concatenate(parts) if parts else np.empty((0, DIMENSIONS), np.float32)
+def embed(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) -> Embeddings:
+    """Embeddings of layers and of their faces."""
+    parts = [model.embed(Batch.of(graphs[i : i + batch])) for i in range(0, len(graphs), batch)]
+    if not parts:
+        return Embeddings(*(np.empty((0, d), np.float32) for d in (DIMENSIONS, FACE_DIMENSIONS, FACE_DIMENSIONS)))
+    return Embeddings(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
 def predict(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) -> NDArray[np.float64]:
     """Tasks of layers in their own units, shape (layers, len(TASKS))."""
-    parts = [
-        (model(Batch.of(graphs[i : i + batch])) * model.task_scale + model.task_mean).numpy()
-        for i in range(0, len(graphs), batch)
-    ]
-    return np.concatenate(parts).astype(float)
+    parts = [model(Batch.of(graphs[i : i + batch])).numpy() for i in range(0, len(graphs), batch)]
+    out = np.concatenate(parts).astype(float) * model.task_scale.numpy() + model.task_mean.numpy()
+    for column, task in enumerate(TASKS):
+        if task.logarithm:
+            out[:, column] = np.exp(out[:, column])
+        elif task.key == GAP.key:
+            out[:, column] = np.maximum(out[:, column], 0.0)
+    return out
 
 
 def to_bytes(model: SlabEncoder) -> bytes:
     """Weights as safetensors."""
     from safetensors.torch import save
 
-    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    return save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
 
 
 def from_bytes(data: bytes) -> SlabEncoder:
-    """An encoder from safetensors, ready to embed."""
+    """An encoder from safetensors, ready to embed.
+
+    Raises:
+        EncoderFormatError: the weights are not of this network.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
-    state = load(data)
-    model = SlabEncoder(len(state["task_mean"]))
-    model.load_state_dict(state)
+    model = SlabEncoder()
+    try:
+        model.load_state_dict(load(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise EncoderFormatError(
+            "The encoder's weights are not those of the network that this version has.",
+            hint="Register the shipped models again: stackscreen models register",
+        ) from error
     return model.eval()

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -138,6 +138,10 @@ class ScreenSettings(_Group):
     )
     max_area: Annotated[float, Unit("Å²")] = Field(400.0, gt=0, le=4000, description="area of the common supercell")
     max_atoms: int = Field(200, ge=2, description="atoms in the common supercell")
+    edges: Literal["PBE", "HSE06", "G0W0"] = Field(
+        "PBE",
+        description="functional of all band edges, gaps and work functions that are aligned; never mixed in a run",
+    )
     block_pairs: int = Field(
         2_000_000, ge=1, description="pairs of average cost aimed at in one block of work; of costlier ones, fewer"
     )

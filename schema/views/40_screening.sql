@@ -1,7 +1,11 @@
 CREATE VIEW analyst.candidates AS
 SELECT b.uid AS bottom_uid, t.uid AS top_uid, b.formula AS bottom, t.formula AS top, c.kind, c.n, c.m,
-       c.strain * 100 AS strain, c.strain_von_mises * 100 AS strain_von_mises, c.area, c.n_atoms,
-       c.alignment, c.gap_anderson, c.valence_offset, c.conduction_offset, c.work_function_difference, c.distance_vdw,
+       c.strain * 100 AS strain, c.strain_bottom * 100 AS strain_bottom, c.strain_top * 100 AS strain_top,
+       c.strain_von_mises * 100 AS strain_von_mises, c.area, c.n_atoms,
+       r.edges, c.alignment, c.gap_anderson, c.valence_offset, c.conduction_offset,
+       c.alignments, c.gap_anderson_low, c.gap_anderson_high,
+       c.work_function_difference, c.electron_donor, c.vacuum_step, c.schottky_electron, c.schottky_hole,
+       c.solar_efficiency * 100 AS solar_efficiency, c.distance_vdw, c.dispersion_energy,
        c.binding_energy, c.binding_energy_lower, c.binding_energy_upper,
        c.distance, c.distance_lower, c.distance_upper, c.gap, c.gap_lower, c.gap_upper,
        c.domain_distance, c.hull_energy, c.score, r.id AS run_id
@@ -20,15 +24,27 @@ COMMENT ON COLUMN analyst.candidates.kind IS 'homobilayer, heterobilayer or 2d-o
 COMMENT ON COLUMN analyst.candidates.n IS 'cells of the bottom in the supercell';
 COMMENT ON COLUMN analyst.candidates.m IS 'cells of the top in the supercell';
 COMMENT ON COLUMN analyst.candidates.strain IS '%, largest principal Hencky strain of the whole misfit';
+COMMENT ON COLUMN analyst.candidates.strain_bottom IS '%, part of strain that the bottom carries: by stiffness where that of both layers is known, else half; 0 for a crystal, whose film gives way';
+COMMENT ON COLUMN analyst.candidates.strain_top IS '%, part of strain that the top carries';
 COMMENT ON COLUMN analyst.candidates.strain_von_mises IS '%, von Mises strain of the whole misfit';
-COMMENT ON COLUMN analyst.candidates.area IS 'Å², matched supercell';
+COMMENT ON COLUMN analyst.candidates.area IS 'Å², matched supercell, each side strained by its part';
 COMMENT ON COLUMN analyst.candidates.n_atoms IS 'atoms in the supercell';
-COMMENT ON COLUMN analyst.candidates.alignment IS 'I, II, III or metal, by Anderson''s rule on facing faces, PBE edges';
-COMMENT ON COLUMN analyst.candidates.gap_anderson IS 'eV, gap by Anderson''s rule';
+COMMENT ON COLUMN analyst.candidates.edges IS 'functional of all band edges, gaps and work functions of the row: PBE, HSE06 or G0W0';
+COMMENT ON COLUMN analyst.candidates.alignment IS 'I, II, III or metal, by Anderson''s rule on facing faces, edges by the functional in edges';
+COMMENT ON COLUMN analyst.candidates.gap_anderson IS 'eV, gap by Anderson''s rule on facing faces; PBE gaps are too small';
 COMMENT ON COLUMN analyst.candidates.valence_offset IS 'eV, valence edge of the top minus that of the bottom';
 COMMENT ON COLUMN analyst.candidates.conduction_offset IS 'eV, conduction edge of the top minus that of the bottom';
+COMMENT ON COLUMN analyst.candidates.alignments IS 'alignment with neither layer turned over, the bottom, the top, both: II I II III; null where the faces of neither differ or an edge is unknown';
+COMMENT ON COLUMN analyst.candidates.gap_anderson_low IS 'eV, smallest Anderson gap of the four orientations';
+COMMENT ON COLUMN analyst.candidates.gap_anderson_high IS 'eV, largest Anderson gap of the four orientations';
 COMMENT ON COLUMN analyst.candidates.work_function_difference IS 'eV, top minus bottom, facing faces';
+COMMENT ON COLUMN analyst.candidates.electron_donor IS 'bottom or top: side of the smaller work function, which gives electrons on contact; of two semiconductors only the sense of the interface dipole';
+COMMENT ON COLUMN analyst.candidates.vacuum_step IS 'eV, vacuum level above the stack minus that below it, from the layers'' own dipoles; the interface''s dipole is left out';
+COMMENT ON COLUMN analyst.candidates.schottky_electron IS 'eV, barrier for electrons, Schottky-Mott limit; negative is ohmic; null unless one layer is a metal and the other is not';
+COMMENT ON COLUMN analyst.candidates.schottky_hole IS 'eV, barrier for holes, Schottky-Mott limit; negative is ohmic; null unless one layer is a metal and the other is not';
+COMMENT ON COLUMN analyst.candidates.solar_efficiency IS '%, upper limit of solar power conversion of a type II pair, Scharber et al. 2006, AM1.5G; PBE gaps are too small, which makes it unreliable: see docs/ranking.md';
 COMMENT ON COLUMN analyst.candidates.distance_vdw IS 'Å, sum of van der Waals radii of the facing atoms';
+COMMENT ON COLUMN analyst.candidates.dispersion_energy IS 'meV/Å², C6 pair potential of the facing faces at its minimum; positive = bound, uncalibrated: binding_energy is calibrated';
 COMMENT ON COLUMN analyst.candidates.binding_energy IS 'meV/Å², predicted, positive = bound';
 COMMENT ON COLUMN analyst.candidates.binding_energy_lower IS 'meV/Å², lower end of the 90 % interval';
 COMMENT ON COLUMN analyst.candidates.binding_energy_upper IS 'meV/Å², upper end of the 90 % interval';
@@ -133,7 +149,10 @@ AS $$
         -- a surface lies below, and of two layers the older material
         SELECT b.uid AS bottom_uid, u.uid AS top_uid, b.formula AS bottom, u.formula AS top,
                b.n_atoms AS atoms_below, u.n_atoms AS atoms_above,
-               exp(b.ln_area) AS area_below, exp(u.ln_area) AS area_above, b.surface_id IS NOT NULL AS on_bulk,
+               exp(b.ln_area) AS area_below, exp(u.ln_area) AS area_above,
+               -- the part of the misfit that the bottom carries
+               CASE WHEN b.surface_id IS NOT NULL THEN 0
+                    ELSE coalesce(u.stiffness / (b.stiffness + u.stiffness), 0.5) END AS part,
                -- the tile is that of the one that came later; of two that came together with the space, the lower's
                CASE WHEN greatest(b.since, u.since) = b.run_id THEN b.member ELSE greatest(b.member, u.member) END AS row,
                CASE WHEN greatest(b.since, u.since) = b.run_id THEN u.member ELSE least(b.member, u.member) END AS col,
@@ -155,8 +174,7 @@ AS $$
     )
     SELECT bottom_uid, top_uid, bottom, top, n, m, nullif(strain, 65535) / 1e4::double precision,
            CASE WHEN n > 0 THEN n * atoms_below + m * atoms_above END,
-           CASE WHEN n = 0 THEN NULL WHEN on_bulk THEN n * area_below
-                ELSE sqrt(n * area_below * m * area_above) END,
+           CASE WHEN n > 0 THEN power(n * area_below, 1 - part) * power(m * area_above, part) END,
            score / 65535::double precision
     FROM found
 $$;
@@ -165,7 +183,7 @@ COMMENT ON FUNCTION analyst.pair(text, text) IS
 
 CREATE VIEW analyst.runs AS
 SELECT r.id, r.state, r.n_monolayers, r.n_surfaces, r.n_pairs, r.n_matched, r.n_candidates,
-       r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.created_at, r.published_at,
+       r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.edges, r.created_at, r.published_at,
        b.blocks, b.blocks_done, b.block_seconds
 FROM screening_run r
 LEFT JOIN LATERAL (
@@ -184,6 +202,7 @@ COMMENT ON COLUMN analyst.runs.max_strain IS '%, largest principal Hencky strain
 COMMENT ON COLUMN analyst.runs.max_area IS 'Å², largest supercell allowed';
 COMMENT ON COLUMN analyst.runs.max_atoms IS 'most atoms allowed in a supercell';
 COMMENT ON COLUMN analyst.runs.candidate_rule IS 'the physical filter of candidates';
+COMMENT ON COLUMN analyst.runs.edges IS 'functional of all band edges, gaps and work functions: PBE, HSE06 or G0W0';
 COMMENT ON COLUMN analyst.runs.created_at IS 'when it was planned';
 COMMENT ON COLUMN analyst.runs.published_at IS 'when readers began to see it';
 COMMENT ON COLUMN analyst.runs.blocks IS 'blocks of work';

@@ -28,7 +28,8 @@ from stackscreen.scan.kernel import STRETCH, Tiles
 from stackscreen.scan.layout import PairLayout
 from stackscreen.scan.members import Directory
 from stackscreen.scan.scanner import Scanner
-from stackscreen.screening.compute import STRAIN_UNIT, derived_columns
+from stackscreen.screening.compute import STRAIN_UNIT
+from stackscreen.screening.describe import derived_columns
 from stackscreen.settings import Settings
 
 PACKED = {"n": 1.0, "m": 1.0, "n_atoms": 1.0, "strain": STRAIN_UNIT, "score": 1 / 65535}

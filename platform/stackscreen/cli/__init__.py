@@ -14,6 +14,7 @@ from stackscreen.cli import (
     imports,
     match,
     models,
+    predict,
     processes,
     quarantine,
     saved,
@@ -41,6 +42,7 @@ app.command()(models.features)
 app.command()(screen.screen)
 app.command(no_args_is_help=True)(match.match)
 app.command(no_args_is_help=True)(build.build)
+app.add_typer(predict.app, name="predict")
 app.command()(dashboard.dashboard)
 app.command()(models.train)
 app.command()(settings_command.settings)

@@ -139,6 +139,12 @@ def train(
     encoder: Annotated[bool, typer.Option("--encoder/--no-encoder", help="train the slab encoder as well")] = False,
     out: Annotated[Path | None, typer.Option(help="also write artefacts, cards and fold files to this folder")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="predict with the new models from now on")] = True,
+    device: Annotated[
+        str, typer.Option(help="for the encoder: cpu, cuda, or auto for cuda where there is one")
+    ] = "cpu",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="the encoder's training is kept here after every epoch, and resumed from here")
+    ] = None,
 ) -> None:
     """Train the models on the homobilayers of the database, and register them.
 
@@ -150,7 +156,7 @@ def train(
     with _engine(get_settings()) as engine:
         models = _train_pairs(engine, out)
         if encoder:
-            models.append(_train_encoder(engine))
+            models.append(_train_encoder(engine, device, checkpoint))
         with engine.begin() as connection:
             for model in models:
                 number = registry.register(connection, model, serve=serve)
@@ -181,13 +187,18 @@ def _train_pairs(engine: Engine, out: Path | None) -> list[Shipped]:
     return [shelf.as_shipped(one) for one in trained]
 
 
-def _train_encoder(engine: Engine) -> Shipped:
+def _train_encoder(engine: Engine, device: str, checkpoint: Path | None) -> Shipped:
     from ml import encoder_training, feature_store
-    from ml.models.slab_encoder import EPOCHS
+    from ml.models.encoder_fit import EPOCHS
 
     with _progress() as bars:
         bar = bars.add_task("slab encoder: reading monolayers", total=None)
         with engine.connect() as connection:
             data = encoder_training.collect(feature_store.load_named_layers(connection))
         bars.update(bar, total=EPOCHS, description="slab encoder: epochs")
-        return encoder_training.train_encoder(data, on_epoch=lambda _epoch, _loss: bars.advance(bar))
+        return encoder_training.train_encoder(
+            data,
+            device=device,
+            checkpoint=checkpoint,
+            on_epoch=lambda epoch, _loss: bars.update(bar, completed=epoch + 1),
+        )

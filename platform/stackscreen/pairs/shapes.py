@@ -181,3 +181,9 @@ class ShapeTable:
             np.concatenate([self.shape_im, other.shape_im]),
             self.limits,
         )
+
+    @property
+    def n_shapes(self) -> NDArray[np.int64]:
+        """Shapes of each lattice, shape (N,)."""
+        begin = self.first[:-1]
+        return self.start[begin + self.max_index] - self.start[begin]

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from schema import Candidate
 from schema.quantities import QUANTITIES
-from schema.vocabulary import AlignmentType, InterfaceKind
+from schema.vocabulary import AlignmentType, InterfaceKind, StackSide
 
 
 class FieldKind(StrEnum):
@@ -100,19 +100,30 @@ FIELDS: Mapping[str, Field] = {
               tuple(word.value for word in InterfaceKind)),
         Field("alignment", "Alignment", "", Candidate.alignment.comment or "", FieldKind.WORD, Candidate.alignment,
               tuple(word.value for word in AlignmentType)),
+        Field("electron_donor", "Electron donor", "", Candidate.electron_donor.comment or "", FieldKind.WORD,
+              Candidate.electron_donor, tuple(word.value for word in StackSide)),
         _number(Candidate.score, "Score"),
         _number(Candidate.gap, "Gap"),
         _width("gap", "Gap interval width"),
         _number(Candidate.gap_anderson, "Anderson gap"),
+        _number(Candidate.gap_anderson_low, "Anderson gap, least over orientations"),
+        _number(Candidate.gap_anderson_high, "Anderson gap, largest over orientations"),
         _number(Candidate.valence_offset, "Valence offset"),
         _number(Candidate.conduction_offset, "Conduction offset"),
         _number(Candidate.work_function_difference, "Work function difference"),
+        _number(Candidate.vacuum_step, "Vacuum step"),
+        _number(Candidate.schottky_electron, "Schottky barrier, electrons"),
+        _number(Candidate.schottky_hole, "Schottky barrier, holes"),
+        _number(Candidate.solar_efficiency, "Solar cell limit", per_cent=True),
         _number(Candidate.binding_energy, "Binding energy"),
         _width("binding_energy", "Binding energy interval width"),
         _number(Candidate.distance, "Interlayer distance"),
         _width("distance", "Distance interval width"),
         _number(Candidate.distance_vdw, "Van der Waals distance"),
+        _number(Candidate.dispersion_energy, "Dispersion energy"),
         _number(Candidate.strain, "Misfit", per_cent=True),
+        _number(Candidate.strain_bottom, "Misfit carried below", per_cent=True),
+        _number(Candidate.strain_top, "Misfit carried above", per_cent=True),
         _number(Candidate.strain_von_mises, "Von Mises strain", per_cent=True),
         _number(Candidate.area, "Area"),
         _number(Candidate.n_atoms, "Atoms"),

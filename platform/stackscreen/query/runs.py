@@ -22,7 +22,8 @@ class RunReport:
 
     Attributes:
         run, state, error, created_at, published_at: see `schema.ScreeningRun`.
-        inputs: engine version, and SHA-256 of all inputs, of the members, and of all tiles and candidates if done.
+        inputs: engine version, functional of the band edges, and SHA-256 of all inputs, of the members, and of all
+            tiles and candidates if done.
         limits, candidate_rule: what was asked for; strain as a fraction, area in Å².
         counts: members, pairs, matched pairs, candidates.
         models: version, target, name, family and digest of each model used.
@@ -155,8 +156,9 @@ def show(connection: Connection, run_id: int) -> RunReport:
         error=run.error,
         created_at=run.created_at,
         published_at=run.published_at,
-        inputs={"engine_version": run.engine_version, "inputs_digest": run.inputs_digest.hex(),
-                "members_digest": digests.members, "results_digest": digests.results},
+        inputs={"engine_version": run.engine_version, "edges": str(run.edges),
+                "inputs_digest": run.inputs_digest.hex(), "members_digest": digests.members,
+                "results_digest": digests.results},
         limits={"max_strain": run.max_strain, "max_area": run.max_area, "max_atoms": run.max_atoms},
         candidate_rule=run.candidate_rule,
         counts={"monolayers": run.n_monolayers, "surfaces": run.n_surfaces, "pairs": run.n_pairs,
@@ -213,7 +215,7 @@ def diff(connection: Connection, before: int, after: int, examples: int = EXAMPL
 
 def _limits(run: Any) -> dict[str, Any]:
     rule = {f"candidate_rule.{key}": value for key, value in run.candidate_rule.items()}
-    limits = {key: getattr(run, key) for key in ("engine_version", "max_strain", "max_area", "max_atoms")}
+    limits = {key: getattr(run, key) for key in ("engine_version", "edges", "max_strain", "max_area", "max_atoms")}
     return limits | rule
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stackscreen.pairs.common_area import common_area, part_of_bottom
+
 STRETCH: Final = 2048
 """Pairs looked at together."""
 
@@ -50,6 +52,7 @@ class Sides(NamedTuple):
         valence, conduction: band edges of the face that looks at the other side, eV, float64; NaN unknown; equal for a
             metal, -inf where its Fermi level is unknown.
         work_function: eV, of that face, float64; NaN unknown.
+        stiffness: N/m, float64; NaN unknown.
     """
 
     atoms: NDArray[np.int32]
@@ -57,6 +60,7 @@ class Sides(NamedTuple):
     valence: NDArray[np.float64]
     conduction: NDArray[np.float64]
     work_function: NDArray[np.float64]
+    stiffness: NDArray[np.float64]
 
     def take(self, members: NDArray[np.int64]) -> Sides:
         """Some of the members."""
@@ -66,6 +70,7 @@ class Sides(NamedTuple):
             self.valence[members],
             self.conduction[members],
             self.work_function[members],
+            self.stiffness[members],
         )
 
 
@@ -120,15 +125,25 @@ def _between_reals(mask: np.ndarray, values: np.ndarray, low: float, high: float
         mask[k] &= (values[k] >= lowest) & (values[k] <= highest)
 
 
-@njit(cache=True, nogil=True)
-def _areas(out: np.ndarray, n: np.ndarray, m: np.ndarray, below: float, above: np.ndarray, on_bulk: bool) -> None:
-    """See `area` of `stackscreen.screening.compute.derived_columns`."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _areas(
+    out: np.ndarray,
+    n: np.ndarray,
+    m: np.ndarray,
+    below: float,
+    above: np.ndarray,
+    stiffness: float,
+    stiffness_above: np.ndarray,
+    on_bulk: bool,
+) -> None:
+    """See `stackscreen.pairs.common_area.parts_and_areas`; anything for a pair without a match."""
     if on_bulk:
         for k in range(out.size):
             out[k] = below * n[k]
     else:
         for k in range(out.size):
-            out[k] = np.sqrt((below * n[k]) * (above[k] * m[k]))
+            part = part_of_bottom(stiffness, stiffness_above[k], False)
+            out[k] = common_area(below * n[k], above[k] * m[k], part)
 
 
 @njit(cache=True, nogil=True)
@@ -215,7 +230,7 @@ def _copied(out: np.ndarray, values: np.ndarray) -> None:
 def _derive(out: np.ndarray, quantity: int, tiles: Tiles, row: int, bottom: Sides, top: Sides, on_bulk: bool) -> None:
     """One quantity of each pair of a stretch."""
     if quantity == _AREA:
-        _areas(out, tiles.n, tiles.m, bottom.area[row], top.area, on_bulk)
+        _areas(out, tiles.n, tiles.m, bottom.area[row], top.area, bottom.stiffness[row], top.stiffness, on_bulk)
     elif quantity == _GAP:
         _gaps(out, bottom.valence[row], bottom.conduction[row], top.valence, top.conduction)
     elif quantity == _VALENCE:
@@ -359,6 +374,7 @@ def scan_rows(
                 top.valence[one : one + size],
                 top.conduction[one : one + size],
                 top.work_function[one : one + size],
+                top.stiffness[one : one + size],
             )
             if every_column:
                 at = base + one

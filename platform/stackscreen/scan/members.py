@@ -15,7 +15,7 @@ from schema import ScreeningMember
 from stackscreen.query.conditions import spellings
 from stackscreen.scan.kernel import Sides
 from stackscreen.scan.layout import PairLayout
-from stackscreen.screening.compute import facing_edges, hull_energies
+from stackscreen.screening.describe import facing_edges, hull_energies
 from stackscreen.screening.members import BY_PLACE, MemberTable, load_members
 from stackscreen.screening.spaces import of_run, run_key
 
@@ -116,4 +116,5 @@ def _sides(table: MemberTable, face: str) -> Sides:
         valence,
         conduction,
         np.ascontiguousarray(table.columns[f"work_function_{face}"]),
+        np.ascontiguousarray(table.columns["stiffness"]),
     )

@@ -22,7 +22,8 @@ from stackscreen.scan.kernel import Asked, Sides, Tiles, scan_rows
 from stackscreen.scan.members import Directory
 from stackscreen.scan.selection import SCORE_UNIT, Selection
 from stackscreen.screening.binary_copy import TextColumn
-from stackscreen.screening.compute import STRAIN_UNIT, derived_columns
+from stackscreen.screening.compute import STRAIN_UNIT
+from stackscreen.screening.describe import derived_columns
 from stackscreen.services.layout import check_folder, is_ours, layout_of, make_folders, system_lock
 from stackscreen.settings import Settings
 

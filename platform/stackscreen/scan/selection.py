@@ -20,7 +20,8 @@ from stackscreen.query.criteria import Condition, Criteria, CriteriaError, Opera
 from stackscreen.query.fields import FIELDS
 from stackscreen.scan.kernel import Asked, Quantity
 from stackscreen.scan.members import Directory, Mask
-from stackscreen.screening.compute import ALIGNMENTS, NO_MATCH, STRAIN_UNIT
+from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
+from stackscreen.screening.describe import ALIGNMENTS
 
 SCORE_UNIT: Final = 1 / 65535
 
@@ -37,6 +38,10 @@ _QUANTITIES: Final[Mapping[str, Quantity]] = {
     "work_function_difference": Quantity.WORK_FUNCTION,
 }
 """Fields of a pair that a scan knows, of those that candidates have."""
+SORTED: Final = frozenset(_QUANTITIES)
+"""Fields that a scan can sort by."""
+LIMITED: Final = SORTED | {"layers", "elements", "text", "kind", "alignment", "hull_energy"}
+"""Fields that a scan's filter can speak of."""
 # Packed integers: unit, and the largest that means something.
 _PACKED: Final = {
     Quantity.N: (1.0, 255),
@@ -131,11 +136,15 @@ class Selection:
 
 def _quantity(key: str) -> Quantity:
     if key not in _QUANTITIES:
-        raise CriteriaError(
-            f"{FIELDS[key].label} ({key}) is known of candidates only, not of every pair.",
-            hint=f"Use it in the dashboard or in analyst.candidates. Every pair has: {', '.join(_QUANTITIES)}.",
-        )
+        raise _unknown(key)
     return _QUANTITIES[key]
+
+
+def _unknown(key: str) -> CriteriaError:
+    return CriteriaError(
+        f"{FIELDS[key].label} ({key}) is known of candidates only, not of every pair.",
+        hint=f"Use it in the dashboard or in analyst.candidates. Every pair has: {', '.join(_QUANTITIES)}.",
+    )
 
 
 def _limit(selection: Selection, directory: Directory, one: Condition) -> None:
@@ -172,6 +181,8 @@ def _is_word(selection: Selection, directory: Directory, one: Condition) -> None
     words: Any = one.value
     if one.field == "kind":
         selection.kinds &= frozenset(words)
+    elif one.field != "alignment":
+        raise _unknown(one.field)
     else:
         selection.alignments = np.zeros(len(Alignment), bool)
         selection.alignments[[_KINDS[AlignmentType(word)] for word in words]] = True

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SHAPE: Final = 23.0
+_MEETING: Final = 1.0 / 430.0
+"""What a superlattice shape of a row, and what each column that it meets, costs beside a pair: fitted to the processor
+time of 160 bands of eight rows of C2DB (2 %, 400 Å², 200 atoms), matched, described and predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +40,54 @@ class Block:
         return sum(self.col_to - self.first_column(row) for row in range(self.row_from, self.row_to))
 
 
-def cut(n_monolayers: int, n_surfaces: int, pairs_per_block: int) -> list[Block]:
-    """Cut N(N+1)/2 layer pairs and S·N layer-on-surface pairs into bands of rows.
+def row_costs(n_shapes: NDArray[np.int64], n_monolayers: int) -> NDArray[np.float64]:
+    """What each row of the pair matrix costs to compute, in the time of one pair without superlattices.
+
+    Args:
+        n_shapes: superlattice shapes of each member within the run's limits, monolayers first, shape (N+S,).
+        n_monolayers: N.
+
+    Returns:
+        Shape (N+S,).
+    """
+    rows = np.arange(len(n_shapes))
+    pairs = np.where(rows < n_monolayers, n_monolayers - rows, n_monolayers)
+    return pairs + n_shapes * (_SHAPE + _MEETING * pairs)
+
+
+def cut(
+    n_monolayers: int, n_surfaces: int, pairs_per_block: int, costs: NDArray[np.float64] | None = None
+) -> list[Block]:
+    """Cut N(N+1)/2 layer pairs and S·N layer-on-surface pairs into bands of rows of about equal cost.
 
     Args:
         n_monolayers: N; members 0 to N-1.
         n_surfaces: S; members N to N+S-1.
-        pairs_per_block: pairs aimed at in a block; a block holds at least one row.
+        pairs_per_block: pairs of average cost aimed at in a block; a block holds at least one row.
+        costs: of each row, in any unit, shape (N+S,); None: every pair costs the same.
     """
-    blocks: list[Block] = []
     if n_monolayers == 0:
-        return blocks
-    start, pairs = 0, 0
-    for row in range(n_monolayers):
-        pairs += n_monolayers - row
-        if pairs >= pairs_per_block or row == n_monolayers - 1:
-            blocks.append(Block(start, row + 1, start, n_monolayers, triangular=True))
-            start, pairs = row + 1, 0
-    step = max(1, pairs_per_block // n_monolayers)
-    end = n_monolayers + n_surfaces
-    for row in range(n_monolayers, end, step):
-        blocks.append(Block(row, min(row + step, end), 0, n_monolayers, triangular=False))
-    return blocks
+        return []
+    rows = np.arange(n_monolayers + n_surfaces)
+    pairs = np.where(rows < n_monolayers, n_monolayers - rows, n_monolayers)
+    costs = pairs.astype(float) if costs is None else costs
+    aim = pairs_per_block * costs.sum() / pairs.sum()
+    layers = [
+        Block(start, end, start, n_monolayers, triangular=True) for start, end in _bands(costs[:n_monolayers], aim)
+    ]
+    surfaces = [
+        Block(n_monolayers + start, n_monolayers + end, 0, n_monolayers, triangular=False)
+        for start, end in _bands(costs[n_monolayers:], aim)
+    ]
+    return layers + surfaces
+
+
+def _bands(costs: NDArray[np.float64], aim: float) -> list[tuple[int, int]]:
+    """Cut rows into bands whose costs are alike, and near `aim`: first row, and one past the last, of each."""
+    if len(costs) == 0:
+        return []
+    total = np.cumsum(costs)
+    number = max(1, round(total[-1] / aim))
+    inner = np.searchsorted(total, total[-1] * np.arange(1, number) / number) + 1
+    edges = np.unique([0, *inner[inner < len(costs)], len(costs)]).tolist()
+    return list(pairwise(edges))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from schema import ScreeningMember, ScreeningRun
-from schema.vocabulary import RunState
+from schema.vocabulary import EdgeMethod, RunState
 from stackscreen.screening.members import fingerprints, snapshot
 from stackscreen.screening.spaces import RunKey, of_run
 
@@ -55,7 +55,7 @@ def published(connection: Connection) -> Row[Any] | None:
     ).one_or_none()
 
 
-def compare(connection: Connection, run: Row[Any] | None) -> Today:
+def compare(connection: Connection, run: Row[Any] | None, edges: EdgeMethod) -> Today:
     """Today's members beside those of the published run; with no run, all are fresh.
 
     Only materials with another fingerprint are looked at closely. Where nothing that matters differs, the new
@@ -63,17 +63,18 @@ def compare(connection: Connection, run: Row[Any] | None) -> Today:
 
     Args:
         connection: in the transaction that will plan the run.
-        run: from `published`.
+        run: from `published`; with edges of the same functional.
+        edges: functional of the band edges, gaps and work functions.
     """
     now = fingerprints(connection)
     if run is None:
-        rows = _with_fingerprints(snapshot(connection), now)
+        rows = _with_fingerprints(snapshot(connection, edges), now)
         return Today([row["inputs_digest"] for row in rows], _count_layers(rows), rows, [])
     known = _known(connection, run)
     materials = {material for material, _ in known}
     before = {material: one.fingerprint for (material, _), one in known.items()}
     touched = {material for material, hashed in now.items() if before.get(material) != hashed}
-    rows = _with_fingerprints(snapshot(connection, only=touched), now) if touched else []
+    rows = _with_fingerprints(snapshot(connection, edges, only=touched), now) if touched else []
     looked_at = {_key(row): row for row in rows}
     same = {key for key, row in looked_at.items() if key in known and known[key].inputs_digest == row["inputs_digest"]}
     _renew(connection, run.space_id, ((known[key].number, looked_at[key]["fingerprint"]) for key in same))

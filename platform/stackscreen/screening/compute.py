@@ -1,4 +1,4 @@
-"""One block of the pair matrix: match, filter, align, predict, score. Pure computation; nothing is written here."""
+"""One block of the pair matrix: match, filter, describe. Pure computation; nothing is written here."""
 
 from __future__ import annotations
 
@@ -6,34 +6,22 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.descriptors.band_alignment import Alignment, anderson
-from schema.vocabulary import AlignmentType, InterfaceKind
 from stackscreen.pairs import MatchedRow, RowMatcher, ShapeIndex, ShapeTable, match_row
 from stackscreen.pairs.matchers import Matcher
-from stackscreen.pairs.solution import principal_strains, von_mises_strain
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
+from stackscreen.screening.describe import Scorer, describe, hull_energies
 from stackscreen.screening.members import MemberTable
-from stackscreen.screening.score import candidate_score, geometric_score
+from stackscreen.screening.score import geometric_score
 
 NO_MATCH: Final = 65535
 """Packed strain of a pair without a coincidence lattice."""
 STRAIN_UNIT: Final = 1e-6
-PREDICTED: Final = {"binding_energy": "binding_energy", "interlayer_distance": "distance", "gap": "gap"}
-"""Targets of the models and the columns of `candidate` that hold them."""
-
-ALIGNMENTS: Final = {
-    Alignment.STRADDLING: AlignmentType.STRADDLING,
-    Alignment.STAGGERED: AlignmentType.STAGGERED,
-    Alignment.BROKEN: AlignmentType.BROKEN,
-    Alignment.METAL: AlignmentType.METAL,
-}
-_KINDS: Final = (InterfaceKind.HOMOBILAYER, InterfaceKind.HETEROBILAYER, InterfaceKind.ON_BULK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +69,6 @@ class BlockResult:
     n_matched: int
     n_candidates: int
     digest: bytes
-
-
-class Scorer(Protocol):
-    """What predicts pairs of layers: see `ml.scorer.PairScorer.score`."""
-
-    def score(
-        self,
-        material_a: NDArray[np.integer],
-        material_b: NDArray[np.integer],
-        *,
-        strain: NDArray[np.floating] | None = None,
-    ) -> dict[str, NDArray[np.float64]]:
-        """Predictions with intervals, each shape (pairs,)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -231,7 +205,7 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
                 )
             )
     table = np.concatenate(chosen) if chosen else np.empty((0, 8))
-    candidates = _describe(context, table)
+    candidates = describe(members, context.scorer, table)
     for side in (0, 1):
         candidates[("bottom", "top")[side]] = ("int4", members.number[table[:, side].astype(np.int64)])
     for name in sorted(candidates):
@@ -240,107 +214,3 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
         values = column.codes if isinstance(column, TextColumn) else column[1]
         hasher.update(np.ascontiguousarray(values).tobytes())
     return BlockResult(tiles, candidates, n_matched, len(table), hasher.digest())
-
-
-def _describe(context: RunContext, table: NDArray[np.float64]) -> dict[str, tuple[str, NDArray[Any]] | TextColumn]:
-    """The columns of the candidates: geometry, band alignment on facing faces, predictions, score."""
-    members = context.members
-    columns = derived_columns(members, table)
-    bottom, top = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-    strain, geometric, hull = table[:, 4], table[:, 6], table[:, 7]
-    predictions = _predict(context, bottom, top, strain, bottom < members.n_monolayers)
-    for name, values in predictions.items():
-        columns[name] = ("float4", values)
-    columns["score"] = ("float4", candidate_score(geometric, hull, predictions["binding_energy"]))
-    return columns
-
-
-def derived_columns(
-    members: MemberTable, table: NDArray[np.float64]
-) -> dict[str, tuple[str, NDArray[Any]] | TextColumn]:
-    """The columns of pairs that follow from their match and their members alone: geometry and band alignment.
-
-    Args:
-        members: the run's members.
-        table: one row a pair: bottom, top, n, m, strain, atoms, geometric score, larger hull energy.
-    """
-    bottom, top = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-    n, m, strain, n_atoms, hull = table[:, 2], table[:, 3], table[:, 4], table[:, 5], table[:, 7]
-    on_bulk = bottom >= members.n_monolayers
-    area_bottom, area_top = np.exp(members.ln_area[bottom]) * n, np.exp(members.ln_area[top]) * m
-    first, second = principal_strains(members.ln_area[bottom], members.ln_area[top], n, m, strain)
-    below, above = facing_edges(members, "top"), facing_edges(members, "bottom")
-    with np.errstate(invalid="ignore"):
-        aligned = anderson(*(edge[bottom] for edge in below), *(edge[top] for edge in above))
-    kind_words = [kind.value for kind in _KINDS]
-    alignment_words = [word.value for word in ALIGNMENTS.values()]
-    alignment_codes = np.full(len(table), -1)
-    for code, known in enumerate(ALIGNMENTS):
-        alignment_codes[aligned.kind == known] = code
-    work_functions = members.columns["work_function_top"][bottom], members.columns["work_function_bottom"][top]
-    return {
-        "bottom": ("int4", bottom),
-        "top": ("int4", top),
-        "kind": TextColumn(np.where(on_bulk, 2, np.where(bottom == top, 0, 1)), kind_words),
-        "n": ("int2", n.astype(np.int64)),
-        "m": ("int2", m.astype(np.int64)),
-        "strain": ("float4", strain),
-        "strain_von_mises": ("float4", von_mises_strain(first, second)),
-        # On a bulk crystal the film alone gives way, so the substrate's area is the interface's.
-        "area": ("float4", np.where(on_bulk, area_bottom, np.sqrt(area_bottom * area_top))),
-        "n_atoms": ("int4", n_atoms.astype(np.int64)),
-        "alignment": TextColumn(alignment_codes, alignment_words),
-        "gap_anderson": ("float4", aligned.gap),
-        "valence_offset": ("float4", _finite(aligned.vbo)),
-        "conduction_offset": ("float4", _finite(aligned.cbo)),
-        "work_function_difference": ("float4", work_functions[1] - work_functions[0]),
-        "hull_energy": ("float4", hull),
-    }
-
-
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values, NaN where an edge that nobody knows took part."""
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def facing_edges(members: MemberTable, face: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Valence and conduction edge of every member's top or bottom face, eV against that face's vacuum, shape (N,).
-
-    A metal has both at its Fermi level; one whose work function nobody gives is still a metal: any equal pair of edges
-    says so, and -inf is told from every known one.
-    """
-    metal = members.columns["gap"] == 0
-    fermi = -members.columns[f"work_function_{face}"]
-    fermi = np.where(np.isnan(fermi), -np.inf, fermi)
-    valence, conduction = (np.where(metal, fermi, members.columns[f"{key}_{face}"]) for key in ("vbm", "cbm"))
-    return valence, conduction
-
-
-def hull_energies(members: MemberTable) -> NDArray[np.float64]:
-    """Energy above the hull that counts for a pair, eV/atom, shape (N,); NaN where unknown.
-
-    A surface has no hull energy, and needs none: only the layers' stability counts.
-    """
-    layers = np.arange(len(members)) < members.n_monolayers
-    return np.where(layers, members.columns["hull_energy"], 0.0)
-
-
-def _predict(
-    context: RunContext,
-    bottom: NDArray[np.int64],
-    top: NDArray[np.int64],
-    strain: NDArray[np.float64],
-    layers: NDArray[np.bool_],
-) -> dict[str, NDArray[np.float64]]:
-    """Model predictions for the layer-on-layer pairs; NaN for the rest, which no served model has learnt."""
-    names = [f"{column}{end}" for column in PREDICTED.values() for end in ("", "_lower", "_upper")]
-    result = {name: np.full(len(bottom), np.nan) for name in [*names, "domain_distance", "distance_vdw"]}
-    if layers.any():
-        ids = context.members.material_id
-        scored = context.scorer.score(ids[bottom[layers]], ids[top[layers]], strain=strain[layers])
-        for target, column in PREDICTED.items():
-            for end in ("", "_lower", "_upper"):
-                result[f"{column}{end}"][layers] = scored[f"{target}{end}"]
-        for name in ("domain_distance", "distance_vdw"):
-            result[name][layers] = scored[name]
-    return result

@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Double, LargeBinary, and_, cas
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from schema import ScreeningMember
+from schema.vocabulary import EdgeMethod
+from stackscreen.pairs.misfit import mean_stiffness
 from stackscreen.screening.spaces import of_run, run_key
 
 _MONOLAYERS = text("""
@@ -35,12 +37,14 @@ _SURFACES = text("""
     ORDER BY m.id, f.id
 """)
 
-# One functional for all, never mixed within a pair: PBE, which most sources give.
+# One functional for all that is aligned, never mixed within a pair; energies above the hull and stiffness are PBE's,
+# which are nobody else's.
 _VALUES = text("""
     SELECT v.material_id, v.property, v.face, v.value
     FROM analyst.material_values v
-    WHERE v.preference = 1 AND v.method = 'PBE' AND v.value IS NOT NULL
-      AND v.property IN ('vbm', 'cbm', 'work_function', 'gap', 'hull_energy')
+    WHERE v.preference = 1 AND v.value IS NOT NULL
+      AND (v.method = :edges AND v.property IN ('vbm', 'cbm', 'work_function', 'gap')
+           OR v.method = 'PBE' AND v.property IN ('hull_energy', 'stiffness_11', 'stiffness_22'))
       AND (CAST(:only AS integer[]) IS NULL OR v.material_id = ANY(CAST(:only AS integer[])))
 """)
 
@@ -88,6 +92,7 @@ _FINGERPRINTS = text("""
 """)
 
 _FACED = ("vbm", "cbm", "work_function")
+_NUMBERS = (*(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")), "gap", "hull_energy", "stiffness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ class MemberTable:
         material_id, n_atoms: shape (N,), integers.
         ln_area: ln of the cell area in Å², shape (N,).
         tau: reduced shapes, shape (N,), complex.
-        columns: other floats by name, eV or eV/atom, shape (N,): vbm_bottom, vbm_top, cbm_bottom, ...
+        columns: other floats by name, eV, eV/atom or N/m, shape (N,): vbm_bottom, ..., gap, hull_energy, stiffness.
     """
 
     n_monolayers: int
@@ -132,11 +137,12 @@ def fingerprints(connection: Connection) -> dict[int, int]:
     return dict(connection.execute(_FINGERPRINTS).tuples().all())
 
 
-def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> list[dict[str, Any]]:
+def snapshot(connection: Connection, edges: EdgeMethod, *, only: Iterable[int] | None = None) -> list[dict[str, Any]]:
     """The rows of `screening_member` for today's materials, without run, numbers and fingerprint.
 
     Args:
         connection: in the transaction that will plan the run.
+        edges: functional of the band edges, gaps and work functions.
         only: material ids; all living materials if None.
 
     Returns:
@@ -144,7 +150,7 @@ def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> li
     """
     asked = {"only": None if only is None else [int(number) for number in only]}
     values: dict[int, dict[str, float]] = {}
-    for material_id, key, face, value in connection.execute(_VALUES, asked):
+    for material_id, key, face, value in connection.execute(_VALUES, {**asked, "edges": edges}):
         known = values.setdefault(material_id, {})
         known[f"{key}_{face}" if face else key] = value
     features: dict[int, str] = dict(connection.execute(_FEATURES, asked).tuples().all())
@@ -158,6 +164,7 @@ def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> li
                 row[f"{key}_{face}"] = facts.get(f"{key}_{face}", facts.get(key))
         row["gap"] = facts.get("gap") if row["surface_id"] is None else 0.0
         row["hull_energy"] = facts.get("hull_energy")
+        row["stiffness"] = mean_stiffness(facts.get("stiffness_11"), facts.get("stiffness_22"))
         seen = {**row, "features": features.get(side["material_id"], "")}
         row["inputs_digest"] = hashlib.sha256(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)).digest()
         del row["structure"]
@@ -168,8 +175,7 @@ def snapshot(connection: Connection, *, only: Iterable[int] | None = None) -> li
 BY_PLACE = (ScreeningMember.surface_id.is_not(None), ScreeningMember.material_id, ScreeningMember.surface_id)
 """The order of places."""
 _WHOLE = ("member", "material_id", "n_atoms", "surface_id")
-_NUMBERS = ("ln_area", "tau_re", "tau_im", *(f"{key}_{face}" for key in _FACED for face in ("bottom", "top")), "gap",
-            "hull_energy")  # fmt: skip
+_LATTICE = ("ln_area", "tau_re", "tau_im")
 
 
 def _columns(
@@ -197,7 +203,9 @@ def load_members(connection: Connection, run_id: int) -> MemberTable:
     Raises:
         UnknownRunError: there is no such run.
     """
-    of = _columns(connection, (*_WHOLE, *_NUMBERS), of_run(ScreeningMember, run_key(connection, run_id)), BY_PLACE)
+    of = _columns(
+        connection, (*_WHOLE, *_LATTICE, *_NUMBERS), of_run(ScreeningMember, run_key(connection, run_id)), BY_PLACE
+    )
     return MemberTable(
         n_monolayers=int((of["surface_id"] < 0).sum()),
         number=of["member"],
@@ -205,7 +213,7 @@ def load_members(connection: Connection, run_id: int) -> MemberTable:
         n_atoms=of["n_atoms"],
         ln_area=of["ln_area"],
         tau=of["tau_re"] + 1j * of["tau_im"],
-        columns={name: of[name] for name in _NUMBERS[3:]},
+        columns={name: of[name] for name in _NUMBERS},
     )
 
 
@@ -219,6 +227,6 @@ def load_lattices(connection: Connection, space_id: int, *, founding: bool) -> L
     """
     member = ScreeningMember
     when = member.since == space_id if founding else member.since > space_id
-    names = ("n_atoms", "ln_area", "tau_re", "tau_im")
+    names = ("n_atoms", *_LATTICE)
     of = _columns(connection, names, and_(member.run_id == space_id, when), (member.member,))
     return Lattices(of["ln_area"], of["tau_re"] + 1j * of["tau_im"], of["n_atoms"])

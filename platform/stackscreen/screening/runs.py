@@ -6,22 +6,23 @@ import hashlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+import numpy as np
 import orjson
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text, update
 
 from ml.scorer import served_versions
 from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun, ScreeningRunModel
 from schema.errors import StackscreenError
-from schema.vocabulary import RunState
-from stackscreen.pairs import PairLimits
-from stackscreen.screening.blocks import cut
+from schema.vocabulary import EdgeMethod, RunState
+from stackscreen.pairs import PairLimits, ShapeTable
+from stackscreen.screening.blocks import cut, row_costs
 from stackscreen.screening.changes import Today, compare, published
 from stackscreen.screening.compute import CandidateRule
 from stackscreen.screening.continuing import Counts, continue_space, give_up, take_away
 from stackscreen.screening.ledger import progress
 from stackscreen.settings import ScreenSettings
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 """Raised whenever the same inputs would give other pairs, columns or scores."""
 LATER_SHARE: Final = 0.05
 """Of a space's first members: where more have come or gone since its founding, all pairs are screened anew."""
@@ -75,8 +76,10 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
     limits, rule = limits_of(settings), rule_of(settings)
     with engine.begin() as connection:
         connection.execute(_LOCK)
+        edges = EdgeMethod(settings.edges)
         before = published(connection)
-        today = compare(connection, before)
+        # With other edges than the published run's every member may have changed.
+        today = compare(connection, before if before is not None and before.edges == edges else None, edges)
         if not today.n_monolayers:
             raise NothingToScreenError(
                 "There is no monolayer to screen.", hint="Import some first: stackscreen import c2db PATH"
@@ -89,6 +92,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
                 "models": sorted(digest.hex() for digest in models.values()),
                 "limits": asdict(limits),
                 "rule": asdict(rule),
+                "edges": settings.edges,
             },
             option=orjson.OPT_SORT_KEYS,
         )
@@ -110,6 +114,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
             "n_surfaces": surfaces,
             "n_pairs": n * (n + 1) // 2 + surfaces * n,
             "candidate_rule": asdict(rule),
+            "edges": edges,
             **asdict(limits),
         }
         if before is not None and _may_continue(connection, before, today, run, models):
@@ -127,7 +132,7 @@ def _may_continue(
     connection: Connection, before: Row[Any], today: Today, run: dict[str, Any], models: dict[int, bytes]
 ) -> bool:
     """Whether all that differs from the published run are a few members."""
-    asked = ("engine_version", "candidate_rule", *(field.name for field in fields(PairLimits)))
+    asked = ("engine_version", "candidate_rule", "edges", *(field.name for field in fields(PairLimits)))
     if any(getattr(before, name) != run[name] for name in asked):
         return False
     used = connection.execute(
@@ -145,7 +150,9 @@ def _may_continue(
 
 def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) -> int:
     """Write down a run that numbers all members anew; returns its number."""
-    members = compare(connection, None).fresh
+    members = compare(connection, None, run["edges"]).fresh
+    limits = PairLimits(*(run[field.name] for field in fields(PairLimits)))
+    costs = row_costs(_shapes(members, limits).n_shapes, run["n_monolayers"])
     run_id = connection.execute(insert(ScreeningRun).values(run).returning(ScreeningRun.id)).scalar_one()
     connection.execute(
         insert(ScreeningMember),
@@ -158,10 +165,16 @@ def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) 
                 "run_id": run_id, "block": number, "row_from": block.row_from, "row_to": block.row_to,
                 "col_from": block.col_from, "col_to": block.col_to, "n_pairs": block.n_pairs,
             }
-            for number, block in enumerate(cut(run["n_monolayers"], run["n_surfaces"], block_pairs))
+            for number, block in enumerate(cut(run["n_monolayers"], run["n_surfaces"], block_pairs, costs))
         ],
     )  # fmt: skip
     return int(run_id)
+
+
+def _shapes(members: list[dict[str, Any]], limits: PairLimits) -> ShapeTable:
+    """The superlattices of the rows of a snapshot."""
+    numbers = np.array([[row["ln_area"], row["tau_re"], row["tau_im"], row["n_atoms"]] for row in members], float)
+    return ShapeTable.build(numbers[:, 0], numbers[:, 1] + 1j * numbers[:, 2], numbers[:, 3].astype(np.int64), limits)
 
 
 def publish_if_done(engine: Engine, run_id: int) -> RunState:

@@ -118,9 +118,9 @@ class Reasons:
     def _limits(connection: Connection, run_id: int) -> Any:
         run = ScreeningRun
         return connection.execute(
-            select(run.max_strain, run.max_area, run.max_atoms, run.candidate_rule, run.engine_version).where(
-                run.id == run_id
-            )
+            select(
+                run.max_strain, run.max_area, run.max_atoms, run.candidate_rule, run.edges, run.engine_version
+            ).where(run.id == run_id)
         ).one()
 
     def of(self, pair: Pair) -> str:

@@ -1,0 +1,159 @@
+"""Which methods compete for a target of a domain, which baselines they must beat, and how a screen would ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml import baselines
+from ml.baselines import Calibrated
+from ml.evaluation import AS_THEY_ARE, Views
+from ml.method import Fitted, Method
+from ml.models.lightgbm_pair import ResidualModel
+from ml.pair_features import NAMES, REGISTRY
+from ml.rows import InterfaceRows
+from schema.quantities import SLIDE_STABILITY
+from schema.vocabulary import InterfaceKind
+
+CLASSES = frozenset({SLIDE_STABILITY.key, "alignment_type"})
+"""Targets whose values name classes."""
+CLASS_ESTIMATES = {"alignment_type": "alignment_type"}
+"""Pair features that name the class by themselves: Anderson's rule."""
+REGISTRY_UNKNOWN = "registry unknown"
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Everything that is judged on one target of one domain.
+
+    Attributes:
+        target: quantity key.
+        baselines: what is to be beaten.
+        methods: what competes.
+        judged: name of the method (with its view) that a screen would use.
+        views: how test rows are shown.
+        classes: whether the target's values name classes.
+    """
+
+    target: str
+    baselines: tuple[Method, ...]
+    methods: tuple[Method, ...]
+    judged: str
+    views: Views = field(default_factory=lambda: AS_THEY_ARE)
+    classes: bool = False
+
+    @property
+    def all(self) -> tuple[Method, ...]:
+        """Baselines and competitors."""
+        return (*self.baselines, *self.methods)
+
+
+def hide_registry(rows: InterfaceRows) -> InterfaceRows:
+    """The same rows as a moiré would show them: no single registry."""
+    features = rows.features.copy()
+    features[:, [k for k, name in enumerate(rows.names) if name in REGISTRY]] = np.nan
+    return replace(rows, features=features)
+
+
+def lineup(rows: InterfaceRows, target: str) -> Lineup:
+    """The methods for a target of some rows."""
+    classes = target in CLASSES
+    floors: list[Method] = [Constant("most frequent class", _most_frequent) if classes else Constant("mean", _mean)]
+    methods: list[Method] = []
+    named = CLASS_ESTIMATES.get(target)
+    if named in rows.names:
+        floors.append(Estimate(str(named)))
+    # A screen's pairs have no single registry: of homobilayers, which are known in several, both are asked.
+    moire = rows.domain == InterfaceKind.HOMOBILAYER.value
+    for name in baselines.CANDIDATES.get(target, ()):
+        if name in rows.names:
+            # An estimate that knows the registry is shown, but is no yardstick for a model that does not.
+            (methods if moire and name in REGISTRY else floors).extend([Estimate(name), Line(name)])
+    best = floors[-1].name
+    if target in baselines.PHYSICS and rows.names == NAMES:
+        methods.append(Residual())
+        best = f"{methods[-1].name}, {REGISTRY_UNKNOWN}" if moire else methods[-1].name
+    views: Views = {"": lambda seen: seen, REGISTRY_UNKNOWN: hide_registry} if moire else AS_THEY_ARE
+    return Lineup(target, tuple(floors), tuple(methods), best, views, classes)
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    return float(values.mean())
+
+
+def _most_frequent(values: NDArray[np.floating]) -> float:
+    found, counts = np.unique(values, return_counts=True)
+    return float(found[np.argmax(counts)])
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A prediction that is a function of the rows."""
+
+    of: Callable[[InterfaceRows], NDArray[np.floating]]
+
+    def predict(self, rows: InterfaceRows, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """See `ml.method.Fitted`."""
+        return np.asarray(self.of(rows)[which], float)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One number for all: what the training rows say without their features."""
+
+    name: str
+    of: Callable[[NDArray[np.floating]], float]
+
+    def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Fitted:
+        """See `ml.method.Method`."""
+        value = self.of(rows.targets[target][train])
+        return _Function(lambda seen: np.full(len(seen), value))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A feature that is an estimate of the target by itself, as it is."""
+
+    feature: str
+
+    @property
+    def name(self) -> str:
+        """As tables write it."""
+        return f"{self.feature}, as it is"
+
+    def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Fitted:
+        """Nothing is learned."""
+        return _Function(lambda seen: seen.column(self.feature))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through such a feature."""
+
+    feature: str
+
+    @property
+    def name(self) -> str:
+        """As tables write it."""
+        return f"{self.feature}, calibrated"
+
+    def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Fitted:
+        """See `ml.method.Method`."""
+        floor = baselines.FLOORS.get(target, -np.inf)
+        line = Calibrated.fit(self.feature, rows.column(self.feature)[train], rows.targets[target][train], floor=floor)
+        return _Function(lambda seen: line.predict(seen.columns(NAMES)))
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Calibrated physics plus trees: `ml.models.lightgbm_pair`."""
+
+    name: str = "model"
+
+    def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Fitted:
+        """See `ml.method.Method`."""
+        model = ResidualModel.fit(target, rows.features[train], rows.targets[target][train])
+        return _Function(lambda seen: model.predict(seen.features))

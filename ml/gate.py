@@ -1,0 +1,56 @@
+"""Whether a model may be served: only where it beats every calibrated baseline on materials that it had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ml.report import Report
+from ml.splits import STRICT
+from schema.errors import StackscreenError
+
+
+class NotBetterError(StackscreenError):
+    """A model may not be served."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes:
+        served: whether the model may be served.
+        why: in a sentence, with the figures.
+    """
+
+    served: bool
+    why: str
+
+
+def judge(reports: Sequence[Report], domain: str, unit: str) -> Verdict:
+    """Judge a model by its evaluation under its domain's strict split.
+
+    Args:
+        reports: its evaluations, the newest last.
+        domain: of the model.
+        unit: of its target.
+    """
+    strict = [report for report in reports if report.strict]
+    if not strict:
+        return Verdict(False, f"It was never evaluated under {STRICT[domain].value}.")
+    report = strict[-1]
+    if not report.baselines:
+        return Verdict(False, f"Under {report.split} no baseline was evaluated beside it.")
+    ours, theirs = report.judged, report.best_baseline
+    numbers = f"{_error(ours.error, unit, ours.mae is None)} against {_error(theirs.error, unit, theirs.mae is None)}"
+    what = "share named wrongly" if ours.mae is None else "mean absolute error"
+    if report.beats_baseline:
+        return Verdict(True, f"Under {report.split} it beats {theirs.method}: {what} {numbers}, {ours.n} rows.")
+    if ours.n < theirs.n:
+        few = f"it predicts {ours.n} rows only, and {theirs.method} {theirs.n}"
+        return Verdict(False, f"Under {report.split} {few}.")
+    return Verdict(False, f"Under {report.split} it does not beat {theirs.method}: {what} {numbers}, {ours.n} rows.")
+
+
+def _error(value: float, unit: str, is_class: bool) -> str:
+    return f"{100 * value:.1f} %" if is_class else f"{value:.3g} {unit}"

@@ -1,0 +1,1 @@
+"""Predictions for structures and pairs that were never imported."""

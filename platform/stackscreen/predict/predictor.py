@@ -1,0 +1,200 @@
+"""Predictions with intervals for structures and pairs, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from sqlalchemy import Connection
+
+from ml import pair_features
+from ml.features import compute
+from ml.interfaces import LayerTable, assemble
+from ml.rows import InterfaceRows
+from schema.vocabulary import InterfaceKind
+from stackscreen.predict.describe import Described, Side, describe
+from stackscreen.predict.errors import NotPredictedError, Reason
+from stackscreen.predict.inputs import Given, Unread
+from stackscreen.predict.recognise import KnownLayers
+from stackscreen.predict.served import Served, served_models
+
+BATCH = 256
+"""Structures at a time."""
+_REGISTRY = pair_features.COLUMN[pair_features.REGISTRY[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One target of one structure or pair.
+
+    Attributes:
+        id: what the file calls it.
+        target: key of the quantity.
+        value, lower, upper: prediction and its 90 % interval, in `unit`.
+        unit: of the three.
+        model: name and version of what predicted.
+        domain_distance: of the farther layer from what the model learned from; 1 is the edge, beyond it extrapolates.
+    """
+
+    id: str
+    target: str
+    value: float
+    lower: float
+    upper: float
+    unit: str
+    model: str
+    domain_distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotPredicted:
+    """A structure or pair without predictions.
+
+    Attributes:
+        id: what the file calls it.
+        error: why.
+    """
+
+    id: str
+    error: NotPredictedError
+
+
+class Predictor:
+    """Predicts with the models and the materials of a database, or without any.
+
+    Attributes:
+        known: the materials.
+        recognised, unrecognised: layers of the structures so far that are known materials, and that are not.
+
+    Args:
+        connection: to read with; None for the models that ship, and layers of which only the atoms are known.
+        targets: keys of the quantities that are predicted; all if empty.
+
+    Raises:
+        PredictInputError: no model predicts one of the targets.
+        ArtefactError: a model's bytes are not what its digest says.
+    """
+
+    def __init__(self, connection: Connection | None = None, targets: tuple[str, ...] = ()) -> None:
+        self.known = KnownLayers(connection)
+        self.recognised = self.unrecognised = 0
+        self._models = served_models(connection, targets)
+
+    def structures(self, given: Iterable[Given | Unread]) -> Iterator[list[Prediction] | NotPredicted]:
+        """Predict stacked structures, in their order.
+
+        Args:
+            given: from `stackscreen.predict.inputs.given_structures`.
+
+        Yields:
+            For each of them its predictions, or why there are none.
+        """
+        items = iter(given)
+        while batch := list(islice(items, BATCH)):
+            self.known.look_up(name for one in batch if isinstance(one, Given) for name in one.layers or ())
+            yield from self.predict([self._described(one) for one in batch])
+
+    def predict(self, batch: list[Described | NotPredicted]) -> list[list[Prediction] | NotPredicted]:
+        """Predict what has been described, all at once; what could not be stays as it is."""
+        out: list[list[Prediction] | NotPredicted] = [
+            one if isinstance(one, NotPredicted) else NotPredicted(one.id, _no_model(one.kind)) for one in batch
+        ]
+        for kind, models in self._models.items():
+            rows = [(k, one) for k, one in enumerate(batch) if isinstance(one, Described) and one.kind is kind]
+            if rows and models:
+                for (k, _), found in zip(rows, _predict_kind(kind, [one for _, one in rows], models), strict=True):
+                    out[k] = found
+        return out
+
+    def _described(self, one: Given | Unread) -> Described | NotPredicted:
+        if isinstance(one, Unread):
+            return NotPredicted(one.id, one.error)
+        try:
+            found = describe(one, self.known)
+        except NotPredictedError as error:
+            return NotPredicted(one.id, error)
+        except Exception as error:
+            # One strange structure must not stop the others, whatever it provokes in the geometry.
+            said = f"{type(error).__name__}: {error}"
+            return NotPredicted(one.id, NotPredictedError(Reason.NOT_A_STACK, f"It cannot be described: {said}"))
+        layers = [found.top] if found.kind is InterfaceKind.ON_BULK else [found.bottom, found.top]
+        known = sum(bool(side.features is not None or side.layer.properties) for side in layers)
+        self.recognised += known
+        self.unrecognised += len(layers) - known
+        return found
+
+
+def _no_model(kind: InterfaceKind) -> NotPredictedError:
+    return NotPredictedError(Reason.NO_MODEL, f"It is a {kind.value}, and no model is served for that.")
+
+
+def rows_of(kind: InterfaceKind, described: list[Described]) -> tuple[InterfaceRows, LayerTable, list[tuple[str, str]]]:
+    """The rows that the models read, in the order of `described`, as training makes them.
+
+    Returns:
+        The rows, the table of the isolated layers, and the names in it of either row's bottom and top.
+    """
+    sides: dict[str, Side] = {}
+    names: list[tuple[str, str]] = []
+    for k, one in enumerate(described):
+        own = []
+        for side in (one.bottom, one.top):
+            # Unknown layers are known by their pair only.
+            name = side.name if side.features is not None else f"{k:06d} {side.name}"
+            sides.setdefault(name, side)
+            own.append(name)
+        names.append((own[0], own[1]))
+    new = [name for name in sorted(sides) if sides[name].features is None]
+    computed = dict(zip(new, compute([sides[name].layer for name in new]), strict=True))
+    order = sorted(sides)
+    table = LayerTable(
+        {name: sides[name].layer for name in order},
+        {name: sides[name].family for name in order},
+        {name: row for row, name in enumerate(order)},
+        np.array([computed[name] if name in computed else sides[name].features for name in order], np.float32),
+    )
+    interfaces = [
+        replace(one.interface, id=f"{k:06d}", bottom=bottom, top=top)
+        for k, (one, (bottom, top)) in enumerate(zip(described, names, strict=True))
+    ]
+    return assemble(kind.value, "", interfaces, table), table, names
+
+
+def _predict_kind(
+    kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
+) -> list[list[Prediction] | NotPredicted]:
+    rows, table, names = rows_of(kind, described)
+    found: list[list[Prediction]] = [[] for _ in described]
+    registry_known = np.isfinite(rows.features[:, _REGISTRY])
+    # A metal makes any stack a metal, and the trees know metals: what is said of two different layers holds for
+    # semiconductors.
+    gap = rows.features[:, pair_features.COLUMN["gap_min"]]
+    different = (kind is not InterfaceKind.HOMOBILAYER) & (gap != 0)
+    for target, served in models.items():
+        domain = served.model.domain.distance(table.features)
+        for told in (True, False):
+            which = np.flatnonzero(registry_known == told)
+            if not len(which):
+                continue
+            predicted = served.model.predict(rows.features[which], registry_known=told, different=different[which])
+            for k, value, lower, upper in zip(
+                which.tolist(), predicted.value, predicted.lower, predicted.upper, strict=True
+            ):
+                if not np.isfinite(value):
+                    continue
+                far = max(float(domain[table.row[name]]) for name in names[k])
+                found[k].append(
+                    Prediction(
+                        described[k].id, target, float(value), float(lower), float(upper), served.model.unit,
+                        served.name, far,
+                    )
+                )  # fmt: skip
+    return [
+        predictions or NotPredicted(one.id, NotPredictedError(Reason.UNKNOWN_INPUTS, _WITHOUT))
+        for one, predictions in zip(described, found, strict=True)
+    ]
+
+
+_WITHOUT = "The models need a property of its layers that is not known."
