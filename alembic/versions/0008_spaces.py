@@ -55,8 +55,8 @@ def upgrade() -> None:
             table,
             sa.Column("until", sa.Integer(), comment=f"run from which on it is no {what}; null if it is"),
         )
-        op.execute(f"UPDATE {table} SET since = run_id")  # noqa: S608 - the two names above
-        op.alter_column(table, "since", nullable=False)
+        # Rewrites the table at once, where an update would make a second version of millions of rows and index entries.
+        op.alter_column(table, "since", type_=sa.Integer(), postgresql_using="run_id", nullable=False)
         op.create_check_constraint(op.f(f"ck_{table}_since_before_until"), table, "run_id <= since AND since < until")
         op.alter_column(table, "run_id", comment="run that founded the space")
     # Unknown, and so looked at in full at the next screen.

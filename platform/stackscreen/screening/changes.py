@@ -102,10 +102,7 @@ def _known(connection: Connection, run: Row[Any]) -> dict[Key, Known]:
             of_run(member, RunKey(run.id, run.space_id))
         )
     )
-    return {
-        (material, surface): Known(number, digest, hashed)
-        for material, surface, number, digest, hashed in rows.tuples()
-    }
+    return {(material, surface): Known(number, digest, hashed) for material, surface, number, digest, hashed in rows}
 
 
 def _key(row: dict[str, Any]) -> Key:

@@ -6,22 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackscreen.pairs import MatchedRow, RowMatcher, ShapeIndex, ShapeTable, match_row
+from stackscreen.pairs import MatchedRow, ShapeTable, match_row
 from stackscreen.pairs.matchers import Matcher
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
 from stackscreen.screening.describe import Scorer, describe, hull_energies
 from stackscreen.screening.members import MemberTable
 from stackscreen.screening.score import geometric_score
-
-NO_MATCH: Final = 65535
-"""Packed strain of a pair without a coincidence lattice."""
-STRAIN_UNIT: Final = 1e-6
+from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +84,12 @@ class RunContext:
     shapes: ShapeTable
     rule: CandidateRule
     scorer: Scorer
-    make_matcher: Callable[[ShapeIndex], Matcher] = RowMatcher
+    make_matcher: Callable[[ShapeTable], Matcher]
 
     @cached_property
     def matcher(self) -> Matcher:
         """Matches rows of the founding run; made when it is first asked for, as few later members do without."""
-        return self.make_matcher(ShapeIndex.build(self.shapes, self.members.n_monolayers))
+        return self.make_matcher(self.shapes)
 
 
 @dataclass(frozen=True, slots=True)

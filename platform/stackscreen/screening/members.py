@@ -80,7 +80,7 @@ _FINGERPRINTS = text("""
     )
     SELECT m.id, hash_record_extended(ROW(
                m.uid, m.formula, m.elements, m.n_atoms, l.ln_area, l.tau_re, l.tau_im, l.polar, s.digest,
-               told.hash, described.hash, face.hash, ranked.hash), 5)
+               told.hash, described.hash, face.hash, ranked.hash), 5) AS fingerprint
     FROM material m
     CROSS JOIN ranked
     JOIN structure s ON s.id = m.structure_id
@@ -134,7 +134,7 @@ class MemberTable:
 
 def fingerprints(connection: Connection) -> dict[int, int]:
     """A hash of everything that the snapshot reads of each living material, by material id."""
-    return dict(connection.execute(_FINGERPRINTS).tuples().all())
+    return {row.id: row.fingerprint for row in connection.execute(_FINGERPRINTS)}
 
 
 def snapshot(connection: Connection, edges: EdgeMethod, *, only: Iterable[int] | None = None) -> list[dict[str, Any]]:

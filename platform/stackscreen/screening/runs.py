@@ -120,7 +120,8 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
         if before is not None and _may_continue(connection, before, today, run, models):
             run_id = continue_space(connection, before, today, run, settings.block_pairs)
         else:
-            run_id = _found_space(connection, run, settings.block_pairs)
+            matched = before.id if before is not None and _matches_alike(before, run) else None
+            run_id = _found_space(connection, {**run, "matched_run_id": matched}, settings.block_pairs)
         if models:
             connection.execute(
                 insert(ScreeningRunModel), [{"run_id": run_id, "model_version_id": number} for number in models]
@@ -132,8 +133,9 @@ def _may_continue(
     connection: Connection, before: Row[Any], today: Today, run: dict[str, Any], models: dict[int, bytes]
 ) -> bool:
     """Whether all that differs from the published run are a few members."""
-    asked = ("engine_version", "candidate_rule", "edges", *(field.name for field in fields(PairLimits)))
-    if any(getattr(before, name) != run[name] for name in asked):
+    if not _matches_alike(before, run) or any(
+        getattr(before, name) != run[name] for name in ("candidate_rule", "edges")
+    ):
         return False
     used = connection.execute(
         select(ScreeningRunModel.model_version_id).where(ScreeningRunModel.run_id == before.id)
@@ -148,8 +150,14 @@ def _may_continue(
     return all_numbers - founding + len(today.fresh) + len(today.gone) <= max(1, LATER_SHARE * founding)
 
 
+def _matches_alike(before: Row[Any], run: dict[str, Any]) -> bool:
+    """Whether two equal pairs of lattices have the same coincidence lattices in both runs."""
+    asked = ("engine_version", *(field.name for field in fields(PairLimits)))
+    return all(getattr(before, name) == run[name] for name in asked)
+
+
 def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) -> int:
-    """Write down a run that numbers all members anew; returns its number."""
+    """Write down a run that numbers all members anew, and returns its number."""
     members = compare(connection, None, run["edges"]).fresh
     limits = PairLimits(*(run[field.name] for field in fields(PairLimits)))
     costs = row_costs(_shapes(members, limits).n_shapes, run["n_monolayers"])

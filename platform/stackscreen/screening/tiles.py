@@ -17,6 +17,10 @@ from stackscreen.screening.spaces import RunKey, of_run
 
 COLUMNS: Final = {"n": "u1", "m": "u1", "strain": "<u2", "score": "<u2"}
 """The columns of a tile, and the type of an element."""
+NO_MATCH: Final = 65535
+"""Packed strain of a pair without a coincidence lattice."""
+STRAIN_UNIT: Final = 1e-6
+"""Of packed strains."""
 _FOUNDING: Final = (
     "SELECT row, col_from, block, n_pairs, n, m, strain, score FROM pair_tile "
     "WHERE run_id = %s AND row = ANY(%s) ORDER BY row, col_from"
@@ -116,9 +120,7 @@ def read_rows(
         columns = np.arange(first, layers)
         if founding[place]:
             row = members.number[place]
-            yield RowOfPairs(
-                int(place), first, _founding_row(run, next(tiles, None), int(row), members, columns, later)
-            )
+            found = _founding_row(run, next(tiles, None), int(row), members, columns, later)
         else:
             found = _later_row(int(members.number[place]), members.number[columns], later)
         yield RowOfPairs(int(place), first, found)

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, select
 from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
-from stackscreen.pairs import PairLimits, ShapeTable
-from stackscreen.pairs.matchers import make_matcher
+from stackscreen.pairs import PairLimits, ShapeIndex, ShapeTable
+from stackscreen.pairs.matchers import Matcher, make_matcher
 from stackscreen.screening import ledger
 from stackscreen.screening.binary_copy import copy_columns
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
+from stackscreen.screening.known import KnownMatcher
 from stackscreen.screening.members import load_lattices, load_members
 from stackscreen.screening.runs import publish_if_done
 from stackscreen.settings import get_settings
@@ -70,12 +71,20 @@ def _context(engine: Engine, run_id: int) -> RunContext:
         rule = CandidateRule(**run.candidate_rule)
         founding = _founding_shapes(engine, run.space_id, limits)
         if run.base_run_id is None:
-            worker = get_settings().worker
-            chosen = partial(make_matcher, matcher=worker.matcher, device=worker.device)
-            return RunContext(members, founding, rule, PairScorer.load(connection, run_id=run_id), chosen)
+            scorer = PairScorer.load(connection, run_id=run_id)
+            if run.matched_run_id is not None:
+                taken_over = KnownMatcher(engine, run.matched_run_id, members, founding)
+                return RunContext(members, founding, rule, scorer, lambda _: taken_over)
+            return RunContext(members, founding, rule, scorer, partial(_searching, columns=members.n_monolayers))
         later = load_lattices(connection, run.space_id, founding=False)
     shapes = founding.joined(ShapeTable.build(later.ln_area, later.tau, later.n_atoms, limits))
-    return RunContext(members, shapes, rule, _FewPairs(engine, run_id))
+    return RunContext(members, shapes, rule, _FewPairs(engine, run_id), partial(_searching, columns=0))
+
+
+def _searching(shapes: ShapeTable, columns: int) -> Matcher:
+    """The matcher that this worker's settings ask for."""
+    worker = get_settings().worker
+    return make_matcher(ShapeIndex.build(shapes, columns), matcher=worker.matcher, device=worker.device)
 
 
 def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int) -> bool:

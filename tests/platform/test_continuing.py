@@ -1,0 +1,233 @@
+"""A run that continues a space computes what changed alone, and says the same as one that computes everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Row, text
+
+from schema.engine import make_engine
+from schema.vocabulary import RunState
+from stackscreen.query import runs as query_runs
+from stackscreen.query.candidates import published_run
+from stackscreen.query.criteria import Criteria
+from stackscreen.query.reading import reading
+from stackscreen.scan.scanner import Scanner
+from stackscreen.screening import runs
+from stackscreen.screening.runs import Plan, collect_garbage, plan_run, publish_if_done
+from stackscreen.screening.work import run_block
+from stackscreen.services import database_url
+from stackscreen.settings import ScreenSettings, Settings
+
+pytestmark = pytest.mark.services
+
+SETTINGS = ScreenSettings(block_pairs=3000)
+
+
+@pytest.fixture(scope="module")
+def engine(disposable_system: Settings) -> Iterator[Engine]:
+    engine = make_engine(database_url(disposable_system))
+    finish(engine, plan_run(engine, SETTINGS))
+    yield engine
+    engine.dispose()
+
+
+def rows(engine: Engine, query: str, **values: object) -> list[Row[Any]]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(query), values).all())
+
+
+def change(engine: Engine, query: str, **values: object) -> None:
+    with engine.begin() as connection:
+        assert connection.execute(text(query), values).rowcount > 0
+
+
+def run_of(engine: Engine, number: int) -> Row[Any]:
+    return rows(engine, "SELECT * FROM screening_run WHERE id = :n", n=number)[0]
+
+
+def finish(engine: Engine, plan: Plan) -> Row[Any]:
+    for block in rows(engine, "SELECT block FROM pair_block WHERE run_id = :r AND state <> 'done'", r=plan.run_id):
+        run_block(engine, plan.run_id, block.block, "here", 60)
+    assert publish_if_done(engine, plan.run_id) is RunState.PUBLISHED
+    return run_of(engine, plan.run_id)
+
+
+CANDIDATES = "SELECT * FROM analyst.candidates ORDER BY bottom_uid, top_uid"
+PAIRS = """
+    SELECT me.uid, p.* FROM analyst.run_members me
+    JOIN screening_run r ON r.id = me.run_id AND r.state = 'published'
+    CROSS JOIN LATERAL analyst.pairs_of(me.uid) p ORDER BY me.uid, p.partner_uid
+"""
+
+
+def said(engine: Engine) -> tuple[list[Any], list[Any]]:
+    """Everything that readers see of the published run, without its number."""
+    candidates = [tuple(value for key, value in row._mapping.items() if key != "run_id")
+                  for row in rows(engine, CANDIDATES)]  # fmt: skip
+    return candidates, [tuple(row) for row in rows(engine, PAIRS)]
+
+
+def computed_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Row[Any], tuple[list[Any], list[Any]]]:
+    """What a run over the same inputs says that computes everything."""
+    change(engine, "UPDATE screening_run SET inputs_digest = sha256(inputs_digest) WHERE state = 'published'")
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "_may_continue", lambda *_: False)
+        run = finish(engine, plan_run(engine, SETTINGS))
+    assert run.base_run_id is None
+    return run, said(engine)
+
+
+def alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Two searches find the same supercells; their strains are the same to rounding."""
+    return all(
+        a == pytest.approx(b, rel=2e-4, abs=1.1e-4) if isinstance(a, float) and isinstance(b, float) else a == b
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+CHANGES = {
+    "changed": """
+        UPDATE property_value SET value = value + 0.05 WHERE id IN (
+            SELECT v.id FROM property_value v JOIN property p ON p.id = v.property_id AND p.key = 'cbm'
+            JOIN material_member mm ON mm.source_record_id = v.source_record_id
+            JOIN material m ON m.id = mm.material_id WHERE m.formula = 'WSe2')
+    """,
+    "moved within its kind": """
+        UPDATE monolayer SET ln_area = ln_area + 0.004 WHERE material_id IN (
+            SELECT id FROM material WHERE kind = 'monolayer' AND formula IN ('MoS2', 'MoTe2', 'BN'))
+    """,
+    "a surface": "UPDATE surface SET ln_area = ln_area - 0.003 WHERE id = (SELECT min(id) FROM surface)",
+    "withdrawn": """
+        UPDATE material SET withdrawn_at = now() WHERE id IN (
+            SELECT id FROM material WHERE kind = 'monolayer' ORDER BY id DESC LIMIT 1)
+    """,
+    "come back": "UPDATE material SET withdrawn_at = NULL WHERE withdrawn_at IS NOT NULL",
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_changed_is_computed_alone_and_all_else_stays_as_if_everything_were(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(runs, "LATER_SHARE", 0.5)
+    with engine.connect() as connection:
+        before = published_run(connection)
+    change(engine, CHANGES[what])
+    plan = plan_run(engine, SETTINGS)
+    earlier = said(engine)
+    assert run_of(engine, plan.run_id).base_run_id == before.space_id
+    run = finish(engine, plan)
+    work = rows(engine, "SELECT coalesce(sum(n_pairs), 0) AS pairs FROM pair_block WHERE run_id = :r", r=run.id)[0]
+    assert work.pairs < 0.15 * run.n_pairs
+    continued = said(engine)
+    assert continued != earlier
+    anew, expected = computed_anew(engine, monkeypatch)
+    for here, there in zip(continued, expected, strict=True):
+        assert len(here) == len(there)
+        assert all(alike(one, other) for one, other in zip(here, there, strict=True))
+    assert (run.n_pairs, run.n_matched, run.n_candidates) == (anew.n_pairs, anew.n_matched, anew.n_candidates)
+
+
+def test_readers_see_the_earlier_run_until_the_new_one_is_whole(engine: Engine) -> None:
+    before = said(engine)
+    with engine.connect() as connection:
+        published = published_run(connection)
+    change(engine, CHANGES["changed"])
+    plan = plan_run(engine, SETTINGS)
+    assert said(engine) == before
+    for block in rows(engine, "SELECT block FROM pair_block WHERE run_id = :r", r=plan.run_id):
+        with engine.begin() as connection:  # as if another block were still open
+            connection.execute(
+                text("INSERT INTO pair_block (run_id, block, row_from, row_to, col_from, col_to, n_pairs) "
+                     "SELECT run_id, 99, 0, 1, 0, 1, 1 FROM pair_block WHERE run_id = :r ON CONFLICT DO NOTHING"),
+                {"r": plan.run_id},
+            )  # fmt: skip
+        run_block(engine, plan.run_id, block.block, "here", 60)
+    assert said(engine) == before
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM pair_block WHERE run_id = :r AND block = 99"), {"r": plan.run_id})
+    assert publish_if_done(engine, plan.run_id) is RunState.PUBLISHED
+    assert said(engine) != before
+    with reading(engine) as connection:
+        difference = query_runs.diff(connection, published.id, plan.run_id)
+    assert difference.members == {"added": 0, "withdrawn": 0, "changed": 1}
+    assert difference.member_examples["changed"][0]["uid"].startswith("WSe2-")
+    assert difference.candidates is not None
+
+
+def test_a_scan_of_a_continued_space_counts_what_its_pairs_are(engine: Engine, disposable_system: Settings) -> None:
+    change(engine, CHANGES["a surface"])
+    finish(engine, plan_run(engine, SETTINGS))
+    with reading(engine) as connection:
+        run = published_run(connection)
+        assert run.space_id != run.id
+        scanner = Scanner.open(connection, run, disposable_system)
+        for query in ("", "strain.max=0.005", "layers.either=WSe2", "kind.in=2d-on-bulk", "n_atoms.max=40"):
+            found = scanner.scan(Criteria.from_query(query), best=20)
+            limit = {"": "true", "strain.max=0.005": "p.strain <= 0.5", "n_atoms.max=40": None}.get(query, "")
+            if limit:
+                pairs = rows(engine, f"SELECT count(*) AS n FROM ({PAIRS}) p WHERE p.n > 0 AND {limit} "
+                                     "AND (p.below OR p.uid = p.partner_uid)")[0].n  # fmt: skip
+                assert found.count == pairs
+            for row in found.rows:
+                one = rows(engine, "SELECT * FROM analyst.pair(:a, :b)", a=row["top_uid"], b=row["bottom_uid"])[0]
+                assert (one.bottom_uid, one.n, one.m, one.n_atoms) == (
+                    row["bottom_uid"], row["n"], row["m"], row["n_atoms"],
+                )  # fmt: skip
+
+
+def test_newer_inputs_take_the_place_of_a_run_that_is_not_done_and_leave_nothing_of_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "LATER_SHARE", 0.5)
+    before = said(engine)
+    change(engine, CHANGES["changed"])
+    first = plan_run(engine, SETTINGS)
+    change(engine, CHANGES["moved within its kind"])
+    second = plan_run(engine, SETTINGS)
+    assert run_of(engine, first.run_id).state == "failed"
+    block = rows(engine, "SELECT block FROM pair_block WHERE run_id = :r", r=first.run_id)[0].block
+    assert not run_block(engine, first.run_id, block, "late", 60)
+    finish(engine, second)
+    assert said(engine) != before
+    for table in ("screening_member", "candidate"):
+        assert rows(engine, f"SELECT count(*) AS n FROM {table} WHERE since = :r", r=first.run_id)[0].n == 0
+    # Members' numbers have no gap: tiles speak in them.
+    space = run_of(engine, second.run_id).space_id
+    numbers = rows(engine, "SELECT count(*) AS n, max(member) AS last FROM screening_member WHERE run_id = :s", s=space)
+    assert numbers[0].n == numbers[0].last + 1
+
+
+def test_what_scores_alone_do_is_scored_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(engine, CHANGES["moved within its kind"])
+    stricter = ScreenSettings(block_pairs=3000, candidate_max_atoms=60)
+    with engine.connect() as connection:
+        before = published_run(connection)
+    run = finish(engine, plan_run(engine, stricter))
+    assert (run.base_run_id, run.matched_run_id) == (None, before.id)
+    taken_over = said(engine)
+    change(engine, "UPDATE screening_run SET inputs_digest = sha256(inputs_digest) WHERE state = 'published'")
+    monkeypatch.setattr(runs, "_may_continue", lambda *_: False)
+    monkeypatch.setattr(runs, "_matches_alike", lambda *_: False)
+    anew = finish(engine, plan_run(engine, stricter))
+    assert anew.matched_run_id is None
+    assert all(
+        alike(one, other)
+        for here, there in zip(taken_over, said(engine), strict=True)
+        for one, other in zip(here, there, strict=True)
+    )
+
+
+def test_garbage_is_what_no_kept_run_of_a_space_holds(engine: Engine) -> None:
+    before = said(engine)
+    assert collect_garbage(engine, keep=0) > 0
+    assert said(engine) == before
+    ended = rows(engine, "SELECT count(*) AS n FROM candidate WHERE until IS NOT NULL")[0].n
+    assert ended == 0
+    with engine.connect() as connection:
+        space = published_run(connection).space_id
+    others = rows(engine, "SELECT DISTINCT run_id FROM candidate")
+    assert [row.run_id for row in others] == [space]
