@@ -12,6 +12,7 @@ BENCHMARKS = {
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",
     "pipeline": "import, deduplicate, describe and screen whole databases, then import again",
+    "queries": "twenty filters of the dashboard over all candidates of a published run, beside SQL",
     "scan": "twenty filters over all pairs of a C2DB-sized run, counted exactly",
     "zsl": "the smallest supercells beside pymatgen's exhaustive search, and published moiré cells",
 }

@@ -16,6 +16,7 @@ from dashboard.components.words import FONT, aria
 from dashboard.pages import candidates, data, pair
 from schema.errors import StackscreenError
 from stackscreen.query.reading import reading_engine
+from stackscreen.scan.reader import Reader
 from stackscreen.settings import Settings
 
 _PAIR = re.compile(r"/pair/([^/]+)/([^/]+)/?")
@@ -51,9 +52,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Dash:
         health_endpoint="healthz",
         index_string=_INDEX,
     )
-    app.server.register_blueprint(api.blueprint(engine, settings.dashboard.page_size))
+    reader = Reader(engine, settings)
+    app.server.register_blueprint(api.blueprint(engine, reader, settings.dashboard.page_size))
     app.layout = _shell()
-    candidates.register(app, engine)
+    candidates.register(app, engine, reader)
 
     @app.callback(
         Output("page", "children"),
