@@ -98,35 +98,39 @@ def register() -> None:
 
 @app.command("list")
 def list_models() -> None:
-    """One line a model version: target, kind, error on unseen materials, served or not."""
+    """One line a model version: target, domain, kind, error on unseen materials beside the best baseline's."""
     from rich.console import Console
     from rich.table import Table
 
-    from ml import registry
+    from ml import listing
 
-    table = Table("version", "target", "unit", "kind", "MAE, unseen materials", "calibrated physics", "served")
+    table = Table("version", "target", "domain", "kind", "judged by", "error", "baseline's", "unit", "served")
     with _engine(get_settings()) as engine, engine.connect() as connection:
-        for entry in registry.entries(connection):
+        for entry in listing.entries(connection):
             table.add_row(
                 str(entry.id),
                 entry.target,
-                entry.unit,
+                entry.domain,
                 entry.family,
-                entry.mae,
-                entry.physics_mae,
+                entry.split,
+                entry.error,
+                entry.baseline_error,
+                entry.unit,
                 "yes" if entry.served else "no",
             )
     Console().print(table)
 
 
 @app.command("show")
-def show(target: Annotated[str, typer.Argument(help="target, such as gap, or the number of a version")]) -> None:
+def show(
+    target: Annotated[str, typer.Argument(help="target, such as gap or gap/heterobilayer, or the number of a version")],
+) -> None:
     """The model card of the served model of a target, or of a version, as Markdown."""
-    from ml import registry
+    from ml import listing
     from ml.cards import card_markdown
 
     with _engine(get_settings()) as engine, engine.connect() as connection:
-        content = registry.card_content(connection, target)
+        content = listing.card_content(connection, target)
     typer.echo(card_markdown(content))
 
 
