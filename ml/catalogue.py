@@ -15,9 +15,22 @@ from ml.method import Fitted, Method
 from ml.models.lightgbm_pair import ResidualModel
 from ml.pair_features import NAMES, REGISTRY
 from ml.rows import InterfaceRows
-from schema.quantities import SLIDE_STABILITY
+from schema.quantities import (
+    BINDING_ENERGY,
+    BINDING_ENERGY_PER_ATOM,
+    CBM,
+    GAP,
+    INTERLAYER_DISTANCE,
+    SLIDE_STABILITY,
+    VBM,
+)
 from schema.vocabulary import InterfaceKind
 
+TARGETS = (
+    BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key, "alignment_type", SLIDE_STABILITY.key,
+    BINDING_ENERGY_PER_ATOM.key,
+)  # fmt: skip
+"""What is predicted of an interface, by key; the others of a source's labels are not."""
 CLASSES = frozenset({SLIDE_STABILITY.key, "alignment_type"})
 """Targets whose values name classes."""
 CLASS_ESTIMATES = {"alignment_type": "alignment_type"}

@@ -10,6 +10,7 @@ from stackscreen.cli import (
     dashboard,
     database,
     dedupe,
+    evaluate,
     fetch,
     imports,
     match,
@@ -45,6 +46,8 @@ app.command(no_args_is_help=True)(build.build)
 app.add_typer(predict.app, name="predict")
 app.command()(dashboard.dashboard)
 app.command()(models.train)
+app.command()(evaluate.evaluate)
+app.command(no_args_is_help=True)(models.promote)
 app.command()(settings_command.settings)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(models.app, name="models")

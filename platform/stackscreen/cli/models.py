@@ -27,7 +27,8 @@ app = typer.Typer(
 
 
 @contextmanager
-def _engine(settings: Settings) -> Iterator[Engine]:
+def engine_of(settings: Settings) -> Iterator[Engine]:
+    """An engine on the database, whose services are started if they are not running."""
     from schema.engine import make_engine
     from stackscreen.services import database_url, ensure_started
 
@@ -58,7 +59,7 @@ def run_features(settings: Settings) -> int:
     """
     from stackscreen.tasks import features
 
-    with _engine(settings) as engine:
+    with engine_of(settings) as engine:
         work = features.plan(engine)
         if not work.total:
             step("  features and embeddings are up to date: nothing to do")
@@ -84,7 +85,7 @@ def register_shipped(settings: Settings) -> list[int]:
 def _register(settings: Settings, *, replace: bool) -> list[int]:
     from ml import registry
 
-    with _engine(settings) as engine, engine.begin() as connection:
+    with engine_of(settings) as engine, engine.begin() as connection:
         own = set() if replace else registry.targets_served_by_own_models(connection)
         return [registry.register(connection, model, serve=model.target not in own) for model in registry.shipped()]
 
@@ -105,7 +106,7 @@ def list_models() -> None:
     from ml import listing
 
     table = Table("version", "target", "domain", "kind", "judged by", "error", "baseline's", "unit", "served")
-    with _engine(get_settings()) as engine, engine.connect() as connection:
+    with engine_of(get_settings()) as engine, engine.connect() as connection:
         for entry in listing.entries(connection):
             table.add_row(
                 str(entry.id),
@@ -129,9 +130,23 @@ def show(
     from ml import listing
     from ml.cards import card_markdown
 
-    with _engine(get_settings()) as engine, engine.connect() as connection:
+    with engine_of(get_settings()) as engine, engine.connect() as connection:
         content = listing.card_content(connection, target)
     typer.echo(card_markdown(content))
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="number of the version: see `stackscreen models list`", min=1)],
+) -> None:
+    """Predict with a version from now on, if it beats every calibrated baseline on materials that it had not seen.
+
+    A version that does not is refused, and what is served stays. Example: `stackscreen promote 7`
+    """
+    from ml import registry
+
+    with engine_of(get_settings()) as engine, engine.begin() as connection:
+        why = registry.promote(connection, version)
+    step(f"version {version} is served. {why}")
 
 
 def features() -> None:
@@ -157,7 +172,7 @@ def train(
     """
     from ml import registry, shelf
 
-    with _engine(get_settings()) as engine:
+    with engine_of(get_settings()) as engine:
         models = _train_pairs(engine, out)
         if encoder:
             models.append(_train_encoder(engine, device, checkpoint))
