@@ -11,6 +11,7 @@ from stackscreen.cli import (
     database,
     dedupe,
     evaluate,
+    explain,
     fetch,
     imports,
     match,
@@ -50,6 +51,7 @@ app.command()(evaluate.evaluate)
 app.command(no_args_is_help=True)(models.promote)
 app.command()(settings_command.settings)
 app.add_typer(quarantine.app, name="quarantine")
+models.app.command("explain", no_args_is_help=True)(explain.explain)
 app.add_typer(models.app, name="models")
 app.add_typer(screen.app, name="run")
 app.add_typer(saved.app, name="saved")

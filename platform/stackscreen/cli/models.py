@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Look at the trained models, and register those that come with Stackscreen.",
-    epilog="Examples: `stackscreen models list`, `stackscreen models show gap`.",
+    epilog="Examples: `stackscreen models list`, `stackscreen models show gap`, "
+    "`stackscreen models explain gap 1MoS2-1 1WSe2-1`.",
 )
 
 
