@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Evaluation:
         out_of_fold: prediction of each row by each method, shape (rows,), NaN where it has none.
         half_width: of each row's 90 % interval by each method, shape (rows,), in the target's unit.
         calibration: by method: share asked for, and share covered.
+        disagreement: of ensembles: standard deviation of the members' predictions of each row, shape (rows,), in the
+            target's unit.
         spread: by method: standard deviation of its error over repeats, in the target's unit (classes: a share).
         repeats: how often folds and seeds were drawn for it; 1 if not repeated.
     """
@@ -71,6 +73,7 @@ class Evaluation:
     calibration: dict[str, list[tuple[float, float]]]
     spread: dict[str, float]
     repeats: int = 1
+    disagreement: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def best_baseline(self) -> str:
@@ -154,6 +157,7 @@ def evaluate(
     return Evaluation(
         rows.domain, rows.source, target, name, folds, rows.digest, len(labelled), tuple(b.name for b in baselines),
         metrics, by_part, _on_all(out, rows, target), _on_all(half, rows, target), calibration, {},
+        disagreement=_on_all(spreads, rows, target),
     )  # fmt: skip
 
 
