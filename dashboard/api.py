@@ -17,6 +17,7 @@ from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, pub
 from stackscreen.query.criteria import CriteriaError
 from stackscreen.query.detail import Pair, UnknownPairError, pair
 from stackscreen.query.export import pair_csv, rows_csv, scan_csv
+from stackscreen.query.models import ModelPage, UnknownModelVersionError, model_page, served_models
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
 from stackscreen.query.stacks import stack_of
 from stackscreen.scan.reader import LISTED, Reader
@@ -27,6 +28,7 @@ from stackscreen.structures import Stack
 _STATUS: dict[type[StackscreenError], int] = {
     CriteriaError: 400,
     UnknownPairError: 404,
+    UnknownModelVersionError: 404,
     NoPublishedRunError: 404,
     DatabaseUnavailableError: 503,
     QueryTooSlowError: 503,
@@ -115,6 +117,16 @@ def blueprint(engine: Engine, reader: Reader, page_size: int) -> Blueprint:
         with reading(engine) as connection:
             return _stack(connection, published_run(connection), bottom, top)
 
+    @route("/models.json")
+    def models_json() -> Any:
+        with reading(engine) as connection:
+            return jsonify(models=[_model(one) for one in served_models(connection)])
+
+    @route("/models/<version>.json")
+    def model_json(version: str) -> Any:
+        with reading(engine) as connection:
+            return jsonify(_model(model_page(connection, _whole({"version": version}, "version", 0))))
+
     @route("/pair/<bottom>/<top>.json")
     def pair_json(bottom: str, top: str) -> Any:
         return jsonify(asdict(load(bottom, top)))
@@ -158,6 +170,10 @@ def _whole(given: dict[str, str], key: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise CriteriaError(f"{key} = {text!r} is not a whole number.", hint=f"Write {key}=100.")
     return int(text)
+
+
+def _model(model: ModelPage) -> dict[str, Any]:
+    return {**asdict(model), "reports": [report.as_json() for report in model.reports]}
 
 
 def _file(content: Any, kind: str, name: str) -> Response:

@@ -16,7 +16,6 @@ from ml.interfaces import Interface, LayerTable, assemble
 from ml.rows import InterfaceRows
 from ml.stacks import part
 from schema.materials import Material
-from schema.quantities import SLIDE_STABILITY
 from schema.vocabulary import InterfaceKind
 
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -116,7 +115,7 @@ def _labels(row: Any) -> dict[str, float]:
     """Labels of a stack: the mean of a quantity's faces, classes as numbers."""
     found: dict[str, list[float]] = {}
     for key, value, word in row.labels or []:
-        number = interfaces.label(key, word if key == SLIDE_STABILITY.key else value)
+        number = interfaces.label(key, word if value is None else value)
         if number is not None:
             found.setdefault(key, []).append(number)
     return {key: float(np.mean(values)) for key, values in found.items()}
