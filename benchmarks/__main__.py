@@ -10,6 +10,7 @@ BENCHMARKS = {
     "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
     "heterobilayers": "the models on heterobilayers that they have never seen",
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
+    "kills": "worker, broker and database killed at random during a run, beside an undisturbed one",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",
     "pipeline": "import, deduplicate, describe and screen whole databases, then import again",
     "queries": "twenty filters of the dashboard over all candidates of a published run, beside SQL",

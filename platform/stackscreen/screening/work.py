@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
+from stackscreen.outages import missing_server
 from stackscreen.pairs import PairLimits
 from stackscreen.pairs.matchers import make_matcher
 from stackscreen.screening import ledger
@@ -51,6 +52,10 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
 
     Returns:
         Whether this call did the block.
+
+    Raises:
+        Exception: what the computation raised, noted in the ledger; or that the database is gone, which is not: call
+            again when it is back.
     """
     with engine.begin() as connection:
         run = connection.execute(
@@ -71,6 +76,8 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
     except LeaseLostError:
         return False
     except Exception as error:
+        if missing_server(error) is not None:
+            raise  # no fault of the block's: it stays leased to this owner, who takes it again
         with engine.begin() as connection:
             ledger.give_up(connection, held, f"{type(error).__name__}: {error}")
         publish_if_done(engine, run_id)
@@ -86,11 +93,15 @@ def _heartbeat(engine: Engine, held: ledger.Lease, lease_s: int) -> Iterator[Non
 
     def beat() -> None:
         while not finished.wait(lease_s / 3):
-            with engine.begin() as connection:
-                if not ledger.renew(connection, held, lease_s):
-                    return
+            try:
+                with engine.begin() as connection:
+                    if not ledger.renew(connection, held, lease_s):
+                        return
+            except Exception as error:
+                if missing_server(error) is None:
+                    raise
 
-    # A daemon: a beat that fails because the database is gone must not keep a dying worker alive.
+    # A daemon: a beat that waits for the database must not keep a dying worker alive.
     thread = threading.Thread(target=beat, name=f"lease of block {held.block}", daemon=True)
     thread.start()
     try:
