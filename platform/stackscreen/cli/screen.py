@@ -101,14 +101,30 @@ def run_screen(settings: Settings) -> int:
         engine.dispose()
 
 
-def screen() -> None:
+def screen(
+    plan: Annotated[bool, typer.Option("--plan", help="say what it would take, and screen nothing")] = False,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="plan for so many layers like today's instead of today's")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="plan for so many worker processes")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the plan as JSON")] = False,
+) -> None:
     """Screen every pair of all materials: match lattices, align bands, predict, rank, publish.
 
     The work is cut into blocks that Celery workers compute; it can be interrupted at any time and goes on where it
     stopped. Limits are settings: see `stackscreen settings`, group `screen`.
 
-    Example: STACKSCREEN_SCREEN__MAX_STRAIN=0.03 stackscreen screen
+    --plan measures for some seconds, and says how many pairs, blocks, bytes and hours there would be.
+
+    Examples: `STACKSCREEN_SCREEN__MAX_STRAIN=0.03 stackscreen screen`, `stackscreen screen --plan --layers 316505`.
     """
+    if plan:
+        from stackscreen.cli.screen_plan import show_plan
+
+        show_plan(get_settings(), layers, workers, as_json=as_json)
+        return
+    if layers is not None or workers is not None or as_json:
+        raise typer.BadParameter("--layers, --workers and --json belong to --plan.")
     run_screen(get_settings())
 
 

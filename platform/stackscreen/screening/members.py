@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,14 +121,21 @@ def load_members(connection: Connection, run_id: int) -> MemberTable:
         )
         .where(table.run_id == run_id)
         .order_by(table.member)
-    ).all()  # fmt: skip
-    fixed = np.array([[r.material_id, r.n_atoms, r.surface_id is None] for r in rows], np.int64).reshape(-1, 3)
-    numbers = np.array([[np.nan if x is None else x for x in r[3:]] for r in rows], float).reshape(len(rows), -1)
+    ).mappings().all()  # fmt: skip
+    return table_of(rows)
+
+
+def table_of(rows: Sequence[Mapping[Any, Any]]) -> MemberTable:
+    """Rows of `screening_member`, of a run or of a snapshot, as arrays."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([np.nan if row[name] is None else row[name] for row in rows], float)
+
     return MemberTable(
-        n_monolayers=int(fixed[:, 2].sum()),
-        material_id=fixed[:, 0],
-        n_atoms=fixed[:, 1],
-        ln_area=numbers[:, 0],
-        tau=numbers[:, 1] + 1j * numbers[:, 2],
-        columns={name: numbers[:, 3 + k] for k, name in enumerate(_NUMBERS)},
+        n_monolayers=sum(row["surface_id"] is None for row in rows),
+        material_id=np.array([row["material_id"] for row in rows], np.int64),
+        n_atoms=np.array([row["n_atoms"] for row in rows], np.int64),
+        ln_area=column("ln_area"),
+        tau=column("tau_re") + 1j * column("tau_im"),
+        columns={name: column(name) for name in _NUMBERS},
     )

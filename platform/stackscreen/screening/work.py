@@ -127,21 +127,26 @@ def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seco
     )
     if not kept:
         raise LeaseLostError
+    copy_result(connection, held.run_id, held.block, result)
+
+
+def copy_result(connection: Connection, run_id: int, block: int, result: BlockResult) -> None:
+    """Tiles and candidates of a block, by binary COPY, in the caller's transaction."""
     cursor: Any = connection.connection.cursor()
     with cursor.copy(
         "COPY pair_tile (run_id, row, col_from, block, n_pairs, n, m, strain, score) FROM STDIN (FORMAT binary)"
     ) as copy:
         copy.set_types(["int4", "int4", "int4", "int4", "int4", "bytea", "bytea", "bytea", "bytea"])
         for t in result.tiles:
-            copy.write_row((held.run_id, t.row, t.col_from, held.block, len(t.n), t.n, t.m, t.strain, t.score))
+            copy.write_row((run_id, t.row, t.col_from, block, len(t.n), t.n, t.m, t.strain, t.score))
     if result.n_candidates:
         count = result.n_candidates
         copy_columns(
             cursor,
             "candidate",
             {
-                "run_id": ("int4", np.full(count, held.run_id)),
-                "block": ("int4", np.full(count, held.block)),
+                "run_id": ("int4", np.full(count, run_id)),
+                "block": ("int4", np.full(count, block)),
                 **result.candidates,
             },
         )
