@@ -24,6 +24,8 @@ from schema.vocabulary import InterfaceKind
 
 MIN_TRAINING = 20
 """A part of a split with fewer labelled rows to learn from is not judged."""
+NEARLY_ALL = 0.9
+"""Share of the rows that a baseline must speak of to be a yardstick."""
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares that intervals are asked to cover, for the calibration curve."""
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
@@ -77,8 +79,10 @@ class Evaluation:
 
     @property
     def best_baseline(self) -> str:
-        """The baseline that errs least."""
-        return min((name for name in self.baselines if self.metrics[name].n), key=lambda name: self.metrics[name].error)
+        """The baseline that errs least, among those that speak of nearly all rows."""
+        most = max(self.metrics[name].n for name in self.baselines)
+        whole = [name for name in self.baselines if self.metrics[name].n >= NEARLY_ALL * most]
+        return min(whole, key=lambda name: self.metrics[name].error)
 
     def beats_baseline(self, method: str) -> bool:
         """Whether a method errs less than every baseline, on as many rows."""

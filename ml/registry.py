@@ -139,8 +139,8 @@ def register(connection: Connection, model: Shipped, *, serve: bool = True) -> i
     number = connection.execute(
         select(ModelVersion.id).where(same, ModelVersion.artefact_digest == digest)
     ).scalar_one()
-    for report in model.reports:
-        evaluation_store.store(connection, report, number)
+    if model.reports:
+        evaluation_store.replace_all(connection, model.reports, number)
     if serve:
         _serve(connection, number, model.target, model.domain)
     return int(number)

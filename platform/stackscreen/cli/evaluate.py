@@ -161,7 +161,9 @@ def _print(report: Report) -> None:
         "rows",
         *(["accuracy", "mean recall"] if classes else ["MAE", "RMSE", "R²", "90 % covers", "half-width"]),
     ]
-    table = Table(*head, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in head:
+        table.add_column(name, overflow="fold")
     whole = [figure for figure in report.figures if figure.part_kind == PartKind.ALL]
     for figure in sorted(whole, key=lambda one: -one.error):
         cells = [figure.method, str(figure.n)]
