@@ -92,6 +92,7 @@ class FusionMethod:
         members: networks in the ensemble.
         seed: of their first weights and of the batches.
         steps: updates of the weights; by the number of rows if None.
+        physics: pair feature that the residual is taken against, where rows have it; that of `ml.baselines` if None.
     """
 
     layers: LayerInputs
@@ -101,6 +102,7 @@ class FusionMethod:
     members: int = MEMBERS
     seed: int = SEED
     steps: int | None = None
+    physics: str | None = None
 
     @property
     def name(self) -> str:
@@ -115,8 +117,8 @@ class FusionMethod:
     def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> FittedFusion:
         """See `ml.method.Method`. Half of the time a row is shown with its registry hidden, as in a moiré."""
         odd = target in self.odd
-        physics = "" if odd else baselines.PHYSICS.get(target, "")
-        if physics not in rows.names:
+        physics = baselines.PHYSICS.get(target, "") if self.physics is None else self.physics
+        if odd or physics not in rows.names:
             physics = ""
         floor = baselines.FLOORS.get(target, -np.inf)
         a, b = self.layers.rows_of(rows)

@@ -7,8 +7,9 @@ from made_up_rows import TARGET, made_up_rows
 from ml_helpers import layers
 
 from ml import features, pair_features
+from ml.artefact import ArtefactError
 from ml.metrics import Metrics
-from ml.models import slab_encoder
+from ml.models import fusion_artefact, slab_encoder
 from ml.models.attribution import NoGraphError, atom_contributions
 from ml.models.fusion import FittedFusion, FusionMethod, Scaling
 from ml.models.fusion_net import Fusion, FusionNet
@@ -124,6 +125,17 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others(inputs) -> 
     )
     np.testing.assert_array_equal(one, two)
     assert np.abs(one - other).max() > 1e-6
+
+
+def test_a_head_survives_its_artefact_and_others_are_refused(inputs) -> None:
+    head, everything = fitted(inputs, Fusion.LOW_RANK), np.ones(16, bool)
+    data = fusion_artefact.to_bytes(head)
+    again = fusion_artefact.from_bytes(data, inputs)
+    np.testing.assert_array_equal(again.predict(four_layers(), everything), head.predict(four_layers(), everything))
+    assert fusion_artefact.to_bytes(again) == data
+    for bad in (b"nothing", data[:200], data.replace(b"stackscreen.fusion-head", b"stackscreen.other-thing")):
+        with pytest.raises(ArtefactError):
+            fusion_artefact.from_bytes(bad, inputs)
 
 
 def test_a_pair_with_an_unknown_layer_has_no_value(inputs) -> None:
