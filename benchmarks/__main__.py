@@ -6,8 +6,10 @@ import sys
 from importlib import import_module
 
 BENCHMARKS = {
+    "blocks": "how alike the blocks of a screen are in time, cut by pairs and cut by cost",
     "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
     "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
+    "fusion": "graph-fusion heads beside the trees, on the same folds",
     "heterobilayers": "the models on heterobilayers that they have never seen",
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "kills": "worker, broker and database killed at random during a run, beside an undisturbed one",
