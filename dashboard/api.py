@@ -11,20 +11,24 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, jsonify, request, stream_with_context
 from sqlalchemy import Connection, Engine
 
-from dashboard.pages.candidates import read_address
+from dashboard.address import OF, Subject, View
 from schema.errors import StackscreenError
-from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, count, page, published_run
+from stackscreen.query.candidates import MAX_PAGE, NoPublishedRunError, Run, published_run
 from stackscreen.query.criteria import CriteriaError
 from stackscreen.query.detail import Pair, UnknownPairError, pair
-from stackscreen.query.export import pair_csv, rows_csv
+from stackscreen.query.export import pair_csv, rows_csv, scan_csv
+from stackscreen.query.models import ModelPage, UnknownModelVersionError, model_page, served_models
 from stackscreen.query.reading import DatabaseUnavailableError, QueryTooSlowError, reading
 from stackscreen.query.stacks import stack_of
+from stackscreen.scan.reader import LISTED, Reader
+from stackscreen.scan.scanner import Found
 from stackscreen.structure_files import FileFormat, write
 from stackscreen.structures import Stack
 
 _STATUS: dict[type[StackscreenError], int] = {
     CriteriaError: 400,
     UnknownPairError: 404,
+    UnknownModelVersionError: 404,
     NoPublishedRunError: 404,
     DatabaseUnavailableError: 503,
     QueryTooSlowError: 503,
@@ -33,7 +37,7 @@ _OWN = ("limit", "offset", "after")
 """Parameters of a page of rows, beside those of the filter."""
 
 
-def blueprint(engine: Engine, page_size: int) -> Blueprint:
+def blueprint(engine: Engine, reader: Reader, page_size: int) -> Blueprint:
     """The routes under /api."""
     api = Blueprint("api", __name__, url_prefix="/api")
 
@@ -55,18 +59,18 @@ def blueprint(engine: Engine, page_size: int) -> Blueprint:
 
     @route("/candidates.json")
     def candidates_json() -> Any:
-        own, query = _split_query()
-        criteria, order = read_address(query)
+        own, view = _read(Subject.CANDIDATES)
         limit, offset = _whole(own, "limit", page_size), _whole(own, "offset", 0)
         with reading(engine) as connection:
             run = published_run(connection)
-            found = page(connection, run, criteria, order, limit=limit, offset=offset, after=own.get("after"))
-            total = count(connection, run, criteria)
+            found = reader.page(
+                connection, run, view.criteria, view.order, limit=limit, offset=offset, after=own.get("after")
+            )
         return jsonify(
             run=run.id,
-            criteria=criteria.to_json(),
-            sort=str(order),
-            total=total,
+            criteria=view.criteria.to_json(),
+            sort=str(view.order),
+            total=reader.count(run, view.criteria),
             rows=found.rows,
             after=found.after,
             max_limit=MAX_PAGE,
@@ -74,9 +78,36 @@ def blueprint(engine: Engine, page_size: int) -> Blueprint:
 
     @route("/candidates.csv")
     def candidates_csv() -> Any:
-        _, query = _split_query()
-        pieces = rows_csv(engine, *read_address(query))
+        _, view = _read(Subject.CANDIDATES)
+        pieces = rows_csv(engine, view.criteria, view.order)
         return _file(stream_with_context(pieces), "text/csv; charset=utf-8", "candidates.csv")
+
+    def scanned(view: View) -> tuple[Run, Found]:
+        with reading(engine) as connection:
+            run = published_run(connection)
+        return run, reader.scan(run, view.criteria, view.order)
+
+    @route("/pairs.json")
+    def pairs_json() -> Any:
+        own, view = _read(Subject.PAIRS)
+        limit = _whole(own, "limit", page_size)
+        if not 0 <= limit <= LISTED:
+            raise CriteriaError(f"The best {limit} pairs cannot be had.", hint=f"Ask for 0 to {LISTED}.")
+        run, found = scanned(view)
+        return jsonify(
+            run=run.id,
+            criteria=view.criteria.to_json(),
+            sort=str(view.order),
+            pairs=found.pairs,
+            total=found.count,
+            rows=found.rows[:limit],
+            max_limit=LISTED,
+        )
+
+    @route("/pairs.csv")
+    def pairs_csv() -> Any:
+        _, view = _read(Subject.PAIRS)
+        return _file(scan_csv(scanned(view)[1].rows), "text/csv; charset=utf-8", "pairs.csv")
 
     def load(bottom: str, top: str) -> Pair:
         with reading(engine) as connection:
@@ -85,6 +116,16 @@ def blueprint(engine: Engine, page_size: int) -> Blueprint:
     def stacked(bottom: str, top: str) -> Stack:
         with reading(engine) as connection:
             return _stack(connection, published_run(connection), bottom, top)
+
+    @route("/models.json")
+    def models_json() -> Any:
+        with reading(engine) as connection:
+            return jsonify(models=[_model(one) for one in served_models(connection)])
+
+    @route("/models/<version>.json")
+    def model_json(version: str) -> Any:
+        with reading(engine) as connection:
+            return jsonify(_model(model_page(connection, _whole({"version": version}, "version", 0))))
 
     @route("/pair/<bottom>/<top>.json")
     def pair_json(bottom: str, top: str) -> Any:
@@ -115,10 +156,11 @@ def _stack(connection: Connection, run: Run, bottom: str, top: str) -> Stack:
     return stack_of(connection, run, pair(connection, run, bottom, top).row)
 
 
-def _split_query() -> tuple[dict[str, str], str]:
-    """The page's own parameters, and the rest as a query string."""
+def _read(subject: Subject) -> tuple[dict[str, str], View]:
+    """The page's own parameters, and the view that the others say; the path says of what."""
     items = list(request.args.items(multi=True))
-    return {key: value for key, value in items if key in _OWN}, urlencode([one for one in items if one[0] not in _OWN])
+    others = [one for one in items if one[0] not in (*_OWN, OF)]
+    return {key: value for key, value in items if key in _OWN}, View.read(urlencode([*others, (OF, subject)]))
 
 
 def _whole(given: dict[str, str], key: str, default: int) -> int:
@@ -128,6 +170,10 @@ def _whole(given: dict[str, str], key: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise CriteriaError(f"{key} = {text!r} is not a whole number.", hint=f"Write {key}=100.")
     return int(text)
+
+
+def _model(model: ModelPage) -> dict[str, Any]:
+    return {**asdict(model), "reports": [report.as_json() for report in model.reports]}
 
 
 def _file(content: Any, kind: str, name: str) -> Response:

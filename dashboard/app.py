@@ -13,12 +13,14 @@ from sqlalchemy import Engine
 from dashboard import api
 from dashboard.components.notices import error_notice, notice
 from dashboard.components.words import FONT, aria
-from dashboard.pages import candidates, data, pair
+from dashboard.pages import candidates, data, models, pair
 from schema.errors import StackscreenError
 from stackscreen.query.reading import reading_engine
+from stackscreen.scan.reader import Reader
 from stackscreen.settings import Settings
 
 _PAIR = re.compile(r"/pair/([^/]+)/([^/]+)/?")
+_MODEL = re.compile(r"/models/([0-9]{1,9})/?")
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -51,9 +53,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Dash:
         health_endpoint="healthz",
         index_string=_INDEX,
     )
-    app.server.register_blueprint(api.blueprint(engine, settings.dashboard.page_size))
+    reader = Reader(engine, settings)
+    app.server.register_blueprint(api.blueprint(engine, reader, settings.dashboard.page_size))
     app.layout = _shell()
-    candidates.register(app, engine)
+    candidates.register(app, engine, reader)
 
     @app.callback(
         Output("page", "children"),
@@ -76,12 +79,17 @@ def _page(engine: Engine, path: str, search: str | None, page_size: int) -> Any:
     named = _PAIR.fullmatch(path)
     if named:
         return pair.layout(engine, unquote(named[1]), unquote(named[2]))
+    numbered = _MODEL.fullmatch(path)
+    if numbered:
+        return models.detail(engine, int(numbered[1]))
+    if path == "/models":
+        return models.index(engine)
     if path == "/data":
         return data.layout(engine)
     if path == "/":
         return candidates.layout(engine, search, page_size)
     return html.Div(
-        notice("No such page", f"Nothing is at {path}. Candidates are at /, data and models at /data."),
+        notice("No such page", f"Nothing is at {path}. Candidates are at /, models at /models, data at /data."),
         className="page",
     )
 
@@ -113,5 +121,5 @@ def _shell() -> dmc.MantineProvider:
 
 
 def _navigation(path: str) -> list[html.A]:
-    pages = (("/", "Candidates"), ("/data", "Data and models"))
+    pages = (("/", "Candidates"), ("/models", "Models"), ("/data", "Data and models"))
     return [html.A(name, href=address, **(aria(current="page") if address == path else {})) for address, name in pages]

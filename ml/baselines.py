@@ -4,7 +4,9 @@
 - gap: the monolayer's gap (the smaller of two), and the gap of the aligned bands (Anderson; for a layer on itself the
   gap less the shift of the facing vacuum levels);
 - distance: the sum of van der Waals radii, and the minimum of the averaged dispersion potential;
-- binding energy: the depth of that minimum.
+- binding energy: the depth of that minimum; on a substrate also how much the electronegativities of the facing atoms
+  differ;
+- band edges: the higher valence and the lower conduction edge of the two layers.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import pair_features
-from schema.quantities import BINDING_ENERGY, GAP, INTERLAYER_DISTANCE
+from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
 
 CANDIDATES: dict[str, tuple[str, ...]] = {
     BINDING_ENERGY.key: ("dispersion_energy", "registry_dispersion_energy"),
@@ -27,6 +29,9 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
         "registry_dispersion_distance",
     ),
     GAP.key: ("gap_min", "gap_aligned"),
+    VBM.key: ("vbm_higher",),
+    CBM.key: ("cbm_lower",),
+    BINDING_ENERGY_PER_ATOM.key: ("dispersion_energy", "facing_diff_electronegativity"),
 }
 """Pair features that are an estimate of each target by themselves."""
 PHYSICS: dict[str, str] = {

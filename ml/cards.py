@@ -7,7 +7,10 @@ from typing import Any
 
 from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.registry import EMBEDDING
+from ml.report import Report
+from ml.report_card import how_good
 from schema.quantities import QUANTITIES
+from schema.vocabulary import InterfaceKind
 
 _METHODS = ("method", "n", "MAE", "RMSE", "R²", "coverage of 90 %", "by material", "mean half-width")
 
@@ -23,16 +26,38 @@ LIMITS = """\
 - Nothing is predicted for layers on bulk surfaces."""
 
 
-def card_markdown(content: Mapping[str, Any]) -> str:
+_SHARED_LIMITS = """\
+- Layers are taken as their isolated, unstrained selves; the relaxed stack's geometry is never an input.
+- PBE edges and gaps of the layers are the only electronic inputs, so that predicted gaps are of the labels' functional
+  as far as training shows it.
+- `domain_distance` says how far either partner lies from those in training (1 = the edge). Beyond 1 the prediction
+  extrapolates and its interval promises nothing."""
+LIMITS_OF: dict[str, str] = {
+    InterfaceKind.HETEROBILAYER.value: """\
+- Learnt from heterobilayers of semiconductors of few prototypes, far fewer than there are pairs: intervals are those of
+  the number of partners that training has not seen.
+"""
+    + _SHARED_LIMITS,
+    InterfaceKind.ON_BULK.value: """\
+- Learnt from a few films on elemental metals. Other films and compound substrates are outside what it was validated on.
+"""
+    + _SHARED_LIMITS,
+}
+"""By domain, where it is not the homobilayers', whose limits are `LIMITS`."""
+
+
+def card_markdown(content: Mapping[str, Any], plots: Mapping[str, str] | None = None) -> str:
     """A model card.
 
     Args:
-        content: as written to `card.json` (see `ml.shelf.write`), or the same columns of `model_version`.
+        content: as written to `card.json` (see `ml.shelf.write`), or the same columns of `model_version`; under
+            "reports" its evaluations (`ml.report.Report.as_json`), if they are kept.
+        plots: address of each plot that there is, by its name in `ml.plots.PLOTS`.
     """
-    return _encoder_card(content) if content["target"] == EMBEDDING else _pair_card(content)
+    return _encoder_card(content) if content["target"] == EMBEDDING else _pair_card(content, plots or {})
 
 
-def _pair_card(content: Mapping[str, Any]) -> str:
+def _pair_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     card, quantity = content["card"], QUANTITIES[content["target"]]
     data = card["data"]
     served = (
@@ -40,7 +65,7 @@ def _pair_card(content: Mapping[str, Any]) -> str:
         if card["beats_calibrated_physics"]
         else f"It does **not** beat calibrated physics (`{card['physics']}`) on unseen materials, which is served."
     )
-    calibration = card["calibration"]
+    left_out = "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
     lines = [
         f"# {content['name']}: {quantity.meaning.rstrip('.')}",
         "",
@@ -51,30 +76,18 @@ def _pair_card(content: Mapping[str, Any]) -> str:
         "",
         "## What it does",
         "",
-        f"Physics estimate `{card['physics']}`, calibrated by a straight line "
-        f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x), plus gradient-boosted trees on what is "
-        f"left. The trees read {len(card['features']['names'])} components of the feature set "
-        f"{card['features']['set']}: the isolated layers and, where there is one, the registry. The "
-        "relaxed stack's geometry is never an input.",
+        card.get("what_it_does") or _residual_trees(card),
         "",
         "## Data",
         "",
         f"{data['source']}. {data['rows']} rows of {data['materials']} materials, cleaned by {data['cleaning_rule']}. "
-        "Left out: " + "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items()) + ".",
+        f"Left out: {left_out or 'none'}.",
         "",
         "## How good it is",
         "",
-        f"Errors in {quantity.unit}, out of fold ({card['folds']['number']} folds, {card['folds']['rule']}). What "
-        "counts is leave-material-out: no layer of a test row is in training. The random split is there to show how it "
-        "flatters. Intervals are calibrated without the fold they are tested on: with the registry known every row "
-        "counts alike, otherwise every material.",
-        "",
     ]
-    for split, methods in content["metrics"].items():
-        lines += [f"### {split}", "", _row(_METHODS), _row(["---"] * len(_METHODS))]
-        lines += [_row(_metric_cells(name, values)) for name, values in methods.items()]
-        lines.append("")
-    lines += _warnings(content)
+    reports = [Report.from_json(report) for report in content.get("reports", [])]
+    lines += how_good(reports, quantity.unit, plots) if reports else _stored_metrics(content)
     if card.get("different_layers"):
         rule = card["different_layers"]
         lines += [
@@ -84,8 +97,36 @@ def _pair_card(content: Mapping[str, Any]) -> str:
         ]
     if card.get("external_checks"):
         lines += ["## On heterobilayers it was not trained on", "", *_external(card["external_checks"]), ""]
-    lines += ["## Where it stops being valid", "", LIMITS, ""]
+    lines += ["## Where it stops being valid", "", LIMITS_OF.get(content["domain"], LIMITS), ""]
     return "\n".join(lines)
+
+
+def _residual_trees(card: Mapping[str, Any]) -> str:
+    calibration = card["calibration"]
+    return (
+        f"Physics estimate `{card['physics']}`, calibrated by a straight line "
+        f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x), plus gradient-boosted trees on what is "
+        f"left. The trees read {len(card['features']['names'])} components of the feature set "
+        f"{card['features']['set']}: the isolated layers and, where there is one, the registry. The "
+        "relaxed stack's geometry is never an input."
+    )
+
+
+def _stored_metrics(content: Mapping[str, Any]) -> list[str]:
+    """Tables of a version that was registered with its metrics alone."""
+    card, unit = content["card"], QUANTITIES[content["target"]].unit
+    lines = [
+        f"Errors in {unit}, out of fold ({card['folds']['number']} folds, {card['folds']['rule']}). What "
+        "counts is leave-material-out: no layer of a test row is in training. The random split is there to show how it "
+        "flatters. Intervals are calibrated without the fold they are tested on: with the registry known every row "
+        "counts alike, otherwise every material.",
+        "",
+    ]
+    for split, methods in content["metrics"].items():
+        lines += [f"### {split}", "", _row(_METHODS), _row(["---"] * len(_METHODS))]
+        lines += [_row(_metric_cells(name, values)) for name, values in methods.items()]
+        lines.append("")
+    return lines + _warnings(content)
 
 
 def _warnings(content: Mapping[str, Any]) -> list[str]:

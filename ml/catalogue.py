@@ -8,16 +8,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import baselines
+from ml import baselines, heads
 from ml.baselines import Calibrated
 from ml.evaluation import AS_THEY_ARE, Views
 from ml.method import Fitted, Method
-from ml.models.lightgbm_pair import ResidualModel
 from ml.pair_features import NAMES, REGISTRY
 from ml.rows import InterfaceRows
-from schema.quantities import SLIDE_STABILITY
+from schema.quantities import (
+    BINDING_ENERGY,
+    BINDING_ENERGY_PER_ATOM,
+    CBM,
+    GAP,
+    INTERLAYER_DISTANCE,
+    SLIDE_STABILITY,
+    VBM,
+)
 from schema.vocabulary import InterfaceKind
 
+TARGETS = (
+    BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key, "alignment_type", SLIDE_STABILITY.key,
+    BINDING_ENERGY_PER_ATOM.key,
+)  # fmt: skip
+"""What is predicted of an interface, by key; the others of a source's labels are not."""
 CLASSES = frozenset({SLIDE_STABILITY.key, "alignment_type"})
 """Targets whose values name classes."""
 CLASS_ESTIMATES = {"alignment_type": "alignment_type"}
@@ -69,13 +81,15 @@ def lineup(rows: InterfaceRows, target: str) -> Lineup:
     # A screen's pairs have no single registry: of homobilayers, which are known in several, both are asked.
     moire = rows.domain == InterfaceKind.HOMOBILAYER.value
     for name in baselines.CANDIDATES.get(target, ()):
-        if name in rows.names:
+        if name in rows.names and np.isfinite(rows.column(name)).any():
             # An estimate that knows the registry is shown, but is no yardstick for a model that does not.
             (methods if moire and name in REGISTRY else floors).extend([Estimate(name), Line(name)])
     best = floors[-1].name
-    if target in baselines.PHYSICS and rows.names == NAMES:
-        methods.append(Residual())
-        best = f"{methods[-1].name}, {REGISTRY_UNKNOWN}" if moire else methods[-1].name
+    known = bool(np.isfinite(rows.columns(REGISTRY[:1])).any())
+    head = heads.head(rows.domain, target, registry_known=known) if rows.names == NAMES else None
+    if head is not None:
+        methods.append(head.method)
+        best = f"{head.method.name}, {REGISTRY_UNKNOWN}" if moire else head.method.name
     views: Views = {"": lambda seen: seen, REGISTRY_UNKNOWN: hide_registry} if moire else AS_THEY_ARE
     return Lineup(target, tuple(floors), tuple(methods), best, views, classes)
 
@@ -145,15 +159,3 @@ class Line:
         floor = baselines.FLOORS.get(target, -np.inf)
         line = Calibrated.fit(self.feature, rows.column(self.feature)[train], rows.targets[target][train], floor=floor)
         return _Function(lambda seen: line.predict(seen.columns(NAMES)))
-
-
-@dataclass(frozen=True)
-class Residual:
-    """Calibrated physics plus trees: `ml.models.lightgbm_pair`."""
-
-    name: str = "model"
-
-    def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Fitted:
-        """See `ml.method.Method`."""
-        model = ResidualModel.fit(target, rows.features[train], rows.targets[target][train])
-        return _Function(lambda seen: model.predict(seen.features))

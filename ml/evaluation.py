@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from schema.vocabulary import InterfaceKind
 
 MIN_TRAINING = 20
 """A part of a split with fewer labelled rows to learn from is not judged."""
+NEARLY_ALL = 0.9
+"""Share of the rows that a baseline must speak of to be a yardstick."""
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares that intervals are asked to cover, for the calibration curve."""
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
@@ -52,6 +54,8 @@ class Evaluation:
         out_of_fold: prediction of each row by each method, shape (rows,), NaN where it has none.
         half_width: of each row's 90 % interval by each method, shape (rows,), in the target's unit.
         calibration: by method: share asked for, and share covered.
+        disagreement: of ensembles: standard deviation of the members' predictions of each row, shape (rows,), in the
+            target's unit.
         spread: by method: standard deviation of its error over repeats, in the target's unit (classes: a share).
         repeats: how often folds and seeds were drawn for it; 1 if not repeated.
     """
@@ -71,11 +75,14 @@ class Evaluation:
     calibration: dict[str, list[tuple[float, float]]]
     spread: dict[str, float]
     repeats: int = 1
+    disagreement: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def best_baseline(self) -> str:
-        """The baseline that errs least."""
-        return min((name for name in self.baselines if self.metrics[name].n), key=lambda name: self.metrics[name].error)
+        """The baseline that errs least, among those that speak of nearly all rows."""
+        most = max(self.metrics[name].n for name in self.baselines)
+        whole = [name for name in self.baselines if self.metrics[name].n >= NEARLY_ALL * most]
+        return min(whole, key=lambda name: self.metrics[name].error)
 
     def beats_baseline(self, method: str) -> bool:
         """Whether a method errs less than every baseline, on as many rows."""
@@ -154,6 +161,7 @@ def evaluate(
     return Evaluation(
         rows.domain, rows.source, target, name, folds, rows.digest, len(labelled), tuple(b.name for b in baselines),
         metrics, by_part, _on_all(out, rows, target), _on_all(half, rows, target), calibration, {},
+        disagreement=_on_all(spreads, rows, target),
     )  # fmt: skip
 
 

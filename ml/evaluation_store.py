@@ -10,7 +10,6 @@ from sqlalchemy import Connection, delete, insert, select
 
 from ml.report import Curve, Figure, Report
 from schema.evaluations import ModelCurve, ModelEvaluation, ModelMetric
-from schema.features import ModelVersion
 
 _FIGURE = (
     "mae", "rmse", "r2", "accuracy", "balanced_accuracy", "coverage", "coverage_by_material", "width", "spread",
@@ -18,7 +17,7 @@ _FIGURE = (
 
 
 def store(connection: Connection, report: Report, model_version_id: int | None = None) -> int:
-    """Write an evaluation; one of the same rows and folds, of the same model, is replaced.
+    """Write an evaluation. One that speaks of no model takes the place of the last of its method, source and folds.
 
     Args:
         connection: in a transaction.
@@ -28,14 +27,16 @@ def store(connection: Connection, report: Report, model_version_id: int | None =
     Returns:
         The evaluation's number.
     """
-    same = (
-        (ModelEvaluation.target == report.target)
-        & (ModelEvaluation.domain == report.domain)
-        & (ModelEvaluation.source == report.source)
-        & (ModelEvaluation.folds == report.folds)
-        & ModelEvaluation.model_version_id.is_not_distinct_from(model_version_id)
-    )
-    connection.execute(delete(ModelEvaluation).where(same))
+    if model_version_id is None:
+        same = (
+            (ModelEvaluation.target == report.target)
+            & (ModelEvaluation.domain == report.domain)
+            & (ModelEvaluation.source == report.source)
+            & (ModelEvaluation.folds == report.folds)
+            & (ModelEvaluation.method == report.method)
+            & ModelEvaluation.model_version_id.is_(None)
+        )
+        connection.execute(delete(ModelEvaluation).where(same))
     number = connection.execute(
         insert(ModelEvaluation)
         .values(
@@ -81,15 +82,16 @@ def store(connection: Connection, report: Report, model_version_id: int | None =
     return int(number)
 
 
+def replace_all(connection: Connection, reports: Sequence[Report], model_version_id: int) -> None:
+    """Let these, in their order, be the evaluations of a model."""
+    connection.execute(delete(ModelEvaluation).where(ModelEvaluation.model_version_id == model_version_id))
+    for report in reports:
+        store(connection, report, model_version_id)
+
+
 def of_model(connection: Connection, model_version_id: int) -> list[Report]:
     """Evaluations of a model, the newest last."""
     return _load(connection, ModelEvaluation.model_version_id == model_version_id)
-
-
-def of_served(connection: Connection) -> dict[int, list[Report]]:
-    """Evaluations of the served models, the newest last, by the number of the version."""
-    served = connection.execute(select(ModelVersion.id).where(ModelVersion.served).order_by(ModelVersion.id))
-    return {number: of_model(connection, number) for number in served.scalars()}
 
 
 def latest(connection: Connection, target: str, domain: str, split: str) -> Report | None:

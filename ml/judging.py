@@ -165,5 +165,6 @@ def intervals(rows: InterfaceRows, judged: Judged, method: str, *, alike: bool) 
     for number, split in BY_UNSEEN[rows.domain].items():
         one = judged.evaluation(split)
         if one is not None and np.isfinite(one.out_of_fold[method]).any():
-            categories[number] = Conformal.fit(one.out_of_fold[method], truth, groups)
+            spread = one.disagreement.get(method)
+            categories[number] = Conformal.fit(one.out_of_fold[method], truth, groups, spread=spread)
     return ByUnseen(categories)

@@ -17,14 +17,15 @@ import orjson
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from ml import feature_store
+from ml import evaluation_store, feature_store
 from ml.artefact import ArtefactError, check_digest, sha256
-from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.datasets import TARGETS
-from ml.splits import Split
+from ml.gate import judge
+from ml.report import Report
 from ml.training import DOMAIN
 from schema.errors import StackscreenError
 from schema.features import ModelVersion
+from schema.quantities import QUANTITIES
 
 EMBEDDING = "embedding"
 """Target under which the encoder is registered."""
@@ -32,12 +33,18 @@ ENCODER_DOMAIN = "monolayer"
 MODEL_FILE = "model.json.gz"
 ENCODER_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
+EVALUATION_FILE = "evaluation.json"
+BASELINE_FAMILY = "calibrated-baseline"
 SHIPPED = "shipped"
 """Origin, in a model's card, of one that came with the project: a newer release replaces it."""
 
 
 class UnknownModelError(StackscreenError):
     """No model goes by that name or number."""
+
+
+class NotServedError(StackscreenError):
+    """A model may not be served."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Shipped:
         artefact: its bytes, decompressed.
         data_digest: SHA-256 of what it was trained on.
         metrics, card: as in `model_version`.
+        reports: evaluations of the method that it was made by, the strict split's first.
     """
 
     target: str
@@ -60,6 +68,7 @@ class Shipped:
     data_digest: bytes
     metrics: dict[str, Any]
     card: dict[str, Any]
+    reports: tuple[Report, ...] = ()
 
 
 def shipped() -> list[Shipped]:
@@ -80,6 +89,8 @@ def _read(folder: Traversable, file: str) -> Shipped:
     data = (folder / file).read_bytes()
     artefact = gzip.decompress(data) if file.endswith(".gz") else data
     check_digest(artefact, bytes.fromhex(content["card"]["digest"]), f"shipped model of {content['target']}")
+    judged = folder / EVALUATION_FILE
+    reports = orjson.loads(judged.read_bytes()) if judged.is_file() else []
     return Shipped(
         content["target"],
         content["domain"],
@@ -90,6 +101,7 @@ def _read(folder: Traversable, file: str) -> Shipped:
         bytes.fromhex(content["data_digest"]),
         content["metrics"],
         {**content["card"], "origin": SHIPPED},
+        tuple(Report.from_json(report) for report in reports),
     )
 
 
@@ -127,11 +139,60 @@ def register(connection: Connection, model: Shipped, *, serve: bool = True) -> i
     number = connection.execute(
         select(ModelVersion.id).where(same, ModelVersion.artefact_digest == digest)
     ).scalar_one()
+    if model.reports:
+        evaluation_store.replace_all(connection, model.reports, number)
     if serve:
-        # Two statements, as one served version a target is a unique index that is checked row by row.
-        connection.execute(update(ModelVersion).where(same, ModelVersion.id != number).values(served=False))
-        connection.execute(update(ModelVersion).where(ModelVersion.id == number).values(served=True))
+        _serve(connection, number, model.target, model.domain)
     return int(number)
+
+
+def _serve(connection: Connection, number: int, target: str, domain: str) -> None:
+    same = (ModelVersion.target == target) & (ModelVersion.domain == domain)
+    # Two statements, as one served version a target is a unique index that is checked row by row.
+    connection.execute(update(ModelVersion).where(same, ModelVersion.id != number).values(served=False))
+    connection.execute(update(ModelVersion).where(ModelVersion.id == number).values(served=True))
+
+
+def promote(connection: Connection, number: int) -> str:
+    """Serve a version in place of what is served for its target and domain, if the gate lets it through.
+
+    A calibrated baseline may always be served: it is what a model has to beat.
+
+    Args:
+        connection: in a transaction.
+        number: of the version.
+
+    Returns:
+        What speaks for it, in a sentence.
+
+    Raises:
+        UnknownModelError: there is no such version.
+        NotServedError: it predicts no property, or it does not beat its baseline on the stored evaluations.
+    """
+    query = select(ModelVersion.target, ModelVersion.domain, ModelVersion.family, ModelVersion.card)
+    row = connection.execute(query.where(ModelVersion.id == number)).one_or_none()
+    if row is None:
+        raise UnknownModelError(
+            f"There is no model version {number}.", hint="See which there are: stackscreen models list"
+        )
+    if row.target not in QUANTITIES:
+        raise NotServedError(
+            f"Version {number} predicts no property but an {row.target}, which has no baseline to beat.",
+            hint="Encoders are served by `stackscreen models register` and `stackscreen train --encoder`.",
+        )
+    if row.family == BASELINE_FAMILY:
+        why = "It is the calibrated baseline itself."
+    else:
+        verdict = judge(evaluation_store.of_model(connection, number), row.domain, row.card.get("unit", ""))
+        if not verdict.served:
+            raise NotServedError(
+                f"Version {number} of {row.target} ({row.domain}) is not served. {verdict.why}",
+                hint="What is served stays served. Train with more interfaces (stackscreen import, then stackscreen "
+                f"train --no-serve), and see where it fails: stackscreen models show {number}",
+            )
+        why = verdict.why
+    _serve(connection, number, row.target, row.domain)
+    return why
 
 
 def served_versions(connection: Connection) -> dict[int, bytes]:
@@ -171,59 +232,3 @@ def targets_served_by_own_models(connection: Connection) -> set[str]:
     """Targets that are served by a model trained here, not by one that came with the project."""
     own = func.coalesce(ModelVersion.card["origin"].astext, "") != SHIPPED
     return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served, own)).scalars())
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the list of models; numbers as text, empty where they do not apply."""
-
-    id: int
-    target: str
-    unit: str
-    family: str
-    mae: str
-    physics_mae: str
-    served: bool
-
-
-def entries(connection: Connection) -> list[Entry]:
-    """All model versions, the served ones first."""
-    query = select(
-        ModelVersion.id, ModelVersion.target, ModelVersion.family, ModelVersion.metrics, ModelVersion.card,
-        ModelVersion.served,
-    ).order_by(ModelVersion.served.desc(), ModelVersion.target, ModelVersion.id.desc())  # fmt: skip
-    out = []
-    for row in connection.execute(query):
-        strict = row.metrics.get(Split.MATERIAL.value, {})
-        model, physics = strict.get(REGISTRY_UNKNOWN), strict.get(f"{row.card.get('physics')}, calibrated")
-        out.append(
-            Entry(
-                row.id,
-                row.target,
-                row.card.get("unit", ""),
-                row.family,
-                f"{model['mae']:.3g}" if model else "",
-                f"{physics['mae']:.3g}" if physics else "",
-                row.served,
-            )
-        )
-    return out
-
-
-def card_content(connection: Connection, which: str) -> dict[str, Any]:
-    """What `ml.cards.card_markdown` needs, of the served model of a target or of a version by number.
-
-    Raises:
-        UnknownModelError: there is none.
-    """
-    query = select(
-        ModelVersion.target, ModelVersion.domain, ModelVersion.family, ModelVersion.name, ModelVersion.split,
-        ModelVersion.metrics, ModelVersion.card,
-    )  # fmt: skip
-    chosen = (
-        ModelVersion.id == int(which) if which.isdecimal() else (ModelVersion.target == which) & ModelVersion.served
-    )
-    row = connection.execute(query.where(chosen)).mappings().first()
-    if row is None:
-        raise UnknownModelError(f"There is no model {which!r}.", hint="See which there are: stackscreen models list")
-    return dict(row)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.evaluation import Evaluation, LearningPoint
+from ml.evaluation import NEARLY_ALL, Evaluation, LearningPoint
 from ml.metrics import ClassMetrics, Metrics
 from ml.splits import STRICT
 from schema.vocabulary import CurveKind, PartKind
@@ -156,12 +156,14 @@ class Report:
 
     @property
     def best_baseline(self) -> Figure:
-        """Errors of the baseline that errs least.
+        """Errors of the baseline that errs least, among those that speak of nearly all rows.
 
         Raises:
             ValueError: no baseline was judged.
         """
-        return min((self.figure(name) for name in self.baselines), key=lambda figure: figure.error)
+        found = [self.figure(name) for name in self.baselines]
+        most = max(figure.n for figure in found)
+        return min((one for one in found if one.n >= NEARLY_ALL * most), key=lambda one: one.error)
 
     @property
     def beats_baseline(self) -> bool:

@@ -1,14 +1,18 @@
-"""Writing trained models where they ship from, with their cards: `ml/artefacts` and `docs/models`."""
+"""Writing trained models where they ship from, with their cards and plots: `ml/artefacts` and `docs/models`."""
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from ml import plots
 from ml.cards import card_markdown
-from ml.registry import CARD_FILE, EMBEDDING, ENCODER_FILE, MODEL_FILE, Shipped
+from ml.registry import CARD_FILE, EMBEDDING, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, Shipped
+from ml.report import Report
 from ml.training import Trained
 
 ENCODER_FOLDER = "slab_encoder"
@@ -36,7 +40,7 @@ def write(model: Shipped, artefacts: Path, docs: Path | None = None) -> Path:
     Args:
         model: what to write.
         artefacts: folder of the artefacts; the model's own folder is made in it.
-        docs: folder for the Markdown card, or None for none.
+        docs: folder for the Markdown card and, in a folder of its name, the plots; None for none.
 
     Returns:
         The model's folder.
@@ -60,7 +64,30 @@ def write(model: Shipped, artefacts: Path, docs: Path | None = None) -> Path:
         "card": model.card,
     }
     (folder / CARD_FILE).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    reports = [report.as_json() for report in model.reports]
+    if reports:
+        (folder / EVALUATION_FILE).write_bytes(orjson.dumps(reports) + b"\n")
     if docs is not None:
-        docs.mkdir(parents=True, exist_ok=True)
-        (docs / f"{folder.name}.md").write_text(card_markdown(content), encoding="utf-8")
+        write_card({**content, "reports": reports}, docs, folder.name)
     return folder
+
+
+def write_card(content: Mapping[str, Any], docs: Path, name: str) -> Path:
+    """Write a model's card and the plots that it shows.
+
+    Args:
+        content: of the card (see `ml.cards.card_markdown`), evaluations included.
+        docs: folder for the card; the plots go to `docs/name`.
+        name: of the card, without ending.
+
+    Returns:
+        The card.
+    """
+    docs.mkdir(parents=True, exist_ok=True)
+    drawn: list[str] = []
+    strict = next((one for one in map(Report.from_json, content["reports"]) if one.strict), None)
+    if strict is not None:
+        drawn = [file.stem for file in plots.write(strict, docs / name)]
+    card = docs / f"{name}.md"
+    card.write_text(card_markdown(content, {plot: f"{name}/{plot}.svg" for plot in drawn}), encoding="utf-8")
+    return card

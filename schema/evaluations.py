@@ -25,8 +25,8 @@ from schema.vocabulary import CurveKind, InterfaceKind, PartKind
 class ModelEvaluation(Base):
     """One method, among others, judged on one target of one source under one split.
 
-    It speaks of a model version, or of none yet: evaluating comes before training. The same evaluation again (same
-    rows, folds and code) replaces the former.
+    It speaks of a model version, or of none: methods can be evaluated that no model is made of. Of these the newest of
+    a method, source and folds is kept.
     """
 
     __tablename__ = "model_evaluation"

@@ -29,6 +29,7 @@ from schema import (
     ModelVersion,
     Monolayer,
     PairBlock,
+    PairTile,
     Property,
     PropertyValue,
     ScreeningMember,
@@ -44,7 +45,11 @@ from schema.engine import make_engine
 from schema.migrate import upgrade
 from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import PairLimits, ShapeTable, match_row
+from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
+from stackscreen.screening.score import geometric_score
 
+MAX_ATOMS = 90
+"""Of a candidate: a pair with more is a pair all the same."""
 H2, T1, FLAT = "2H", "1T", "flat"
 # formula, symbols, stacking, a (Å), height of the outer atoms (Å), VBM and CBM against vacuum (eV; metals: equal)
 LAYERS = (
@@ -204,23 +209,34 @@ class _Filler:
                                 gap=side["cbm"] - side["vbm"], hull_energy=side["hull"],
                                 inputs_digest=_digest(number), **edges)
             )  # fmt: skip
-        self._add(PairBlock(run_id=run.id, block=0, row_from=0, row_to=len(sides), col_from=0, col_to=len(sides),
-                            state="done", n_pairs=44, digest=_digest("block")))  # fmt: skip
-        pairs = [(i, j) for i in range(layers) for j in range(i, layers)]
-        pairs += [(s, j) for s in range(layers, len(sides)) for j in range(layers)]
-        run.n_candidates = sum(self.candidate(run.id, i, j) for i, j in pairs)
-
-    def candidate(self, run_id: int, i: int, j: int) -> bool:
-        sides = self.sides
+        block = self._add(
+            PairBlock(run_id=run.id, block=0, row_from=0, row_to=len(sides), col_from=0, col_to=layers, state="done",
+                      n_pairs=44, n_matched=0, n_candidates=0, digest=_digest("block"))
+        )  # fmt: skip
         table = ShapeTable.build(
             np.array([side["lattice"].ln_area for side in sides]), np.array([side["lattice"].tau for side in sides]),
             np.array([side["atoms"] for side in sides]), PairLimits(0.02, 400.0, 160),
         )  # fmt: skip
-        match = match_row(table, i, np.array([j]))
-        if match.n[0] == 0:
-            return False
-        low, high = sides[i], sides[j]
-        n, m, strain = int(match.n[0]), int(match.m[0]), float(match.strain[0])
+        for row in range(len(sides)):
+            columns = np.arange(row if row < layers else 0, layers)
+            found = match_row(table, row, columns)
+            atoms = found.n * sides[row]["atoms"] + found.m * np.array([sides[j]["atoms"] for j in columns])
+            matched = found.n > 0
+            score = np.where(matched, np.rint(65535 * geometric_score(np.nan_to_num(found.strain), atoms)), 0)
+            strain = np.where(matched, np.rint(np.nan_to_num(found.strain) / STRAIN_UNIT), NO_MATCH)
+            self._add(
+                PairTile(run_id=run.id, row=row, col_from=int(columns[0]), block=0, n_pairs=columns.size,
+                         n=found.n.astype("u1").tobytes(), m=found.m.astype("u1").tobytes(),
+                         strain=strain.astype("<u2").tobytes(), score=score.astype("<u2").tobytes())
+            )  # fmt: skip
+            block.n_matched += int(matched.sum())
+            for k in np.flatnonzero(matched & (atoms <= MAX_ATOMS)):
+                self.candidate(run.id, row, int(columns[k]), int(found.n[k]), int(found.m[k]), float(found.strain[k]))
+                block.n_candidates += 1
+        run.n_candidates, run.n_matched = block.n_candidates, block.n_matched
+
+    def candidate(self, run_id: int, i: int, j: int, n: int, m: int, strain: float) -> None:
+        low, high = self.sides[i], self.sides[j]
         bands = anderson(low["vbm"], low["cbm"], high["vbm"], high["cbm"])
         predicted = low["surface"] is None
         gap = max(0.9 * float(bands.gap) - 0.05, 0.0)
@@ -239,7 +255,6 @@ class _Filler:
                       valence_offset=float(bands.vbo), conduction_offset=float(bands.cbo), hull_energy=0.0,
                       score=float(np.exp(-strain / 0.02 - atoms / 100)), **numbers)
         )  # fmt: skip
-        return True
 
 
 def fill(engine: Engine) -> None:

@@ -39,10 +39,14 @@
   cells.PairLink = function (props) {
     if (!props.data) { return h("span", { className: "loading" }, "…"); }
     const row = props.data;
+    const names = [formula(row.bottom_formula, row.bottom_uid), phase(row.bottom_uid),
+      " / ", formula(row.top_formula, row.top_uid), phase(row.top_uid)];
+    if (row.is_candidate === false) {
+      const why = row.bottom_uid + " / " + row.top_uid + ": not a candidate, so it has no page of its own";
+      return h("span", { title: why, className: "pair-name" }, ...names);
+    }
     const href = "/pair/" + encodeURIComponent(row.bottom_uid) + "/" + encodeURIComponent(row.top_uid);
-    return h("a", { href: href, title: row.bottom_uid + " / " + row.top_uid, className: "pair-link" },
-      formula(row.bottom_formula, row.bottom_uid), phase(row.bottom_uid),
-      " / ", formula(row.top_formula, row.top_uid), phase(row.top_uid));
+    return h("a", { href: href, title: row.bottom_uid + " / " + row.top_uid, className: "pair-link" }, ...names);
   };
 
   cells.AlignmentBadge = function (props) {

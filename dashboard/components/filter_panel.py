@@ -8,7 +8,8 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import html
 
-from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, aria
+from dashboard.address import Subject, View, filtered_by
+from dashboard.components.words import ALIGNMENT_NAMES, DONOR_NAMES, KIND_NAMES, aria
 from stackscreen.query.criteria import Criteria, condition
 from stackscreen.query.fields import FIELDS, FieldKind
 
@@ -63,18 +64,28 @@ def _tidy(number: float) -> float | int:
     return int(tidy) if tidy.is_integer() else tidy
 
 
-def filter_panel(criteria: Criteria, formulas: Sequence[str], elements: Sequence[str]) -> html.Aside:
-    """The panel, showing `criteria`.
+def filter_panel(view: View, formulas: Sequence[str], elements: Sequence[str]) -> html.Aside:
+    """The panel, showing the criteria of a view; what its subject does not know is disabled, and says so.
 
     Args:
-        criteria: what to show.
+        view: what to show.
         formulas: known formulas, offered while typing where they are not too many.
         elements: element symbols that occur.
     """
+    criteria, known = view.criteria, filtered_by(view.subject)
     offered = list(formulas) if len(formulas) <= MAX_SUGGESTIONS else []
     value = {key: control_values(criteria, [key])[0] for key in all_keys()}
     others = [key for key, field in FIELDS.items() if field.kind is FieldKind.NUMBER and key not in MOST_USED]
-    open_others = any(one.field in others for one in criteria.conditions)
+    first, title, open_others = (
+        list(MOST_USED),
+        "More quantities",
+        any(one.field in others for one in criteria.conditions),
+    )
+    if view.subject is Subject.PAIRS:
+        # What can be used stands first; beneath it is seen what cannot.
+        numbers = [*MOST_USED, *others]
+        first, others = [key for key in numbers if key in known], [key for key in numbers if key not in known]
+        title, open_others = "Known of candidates only", True
     return html.Aside(
         [
             html.Div(
@@ -96,13 +107,14 @@ def filter_panel(criteria: Criteria, formulas: Sequence[str], elements: Sequence
             _choice("alignment.in", value, "Band alignment (Anderson)", {
                 key: {"metal": "Metal"}.get(key, key) for key in ALIGNMENT_NAMES if key != "unknown"
             }),
+            _choice("electron_donor.in", value, "Electrons come from", DONOR_NAMES),
             _choice("kind.in", value, "Kind", KIND_NAMES),
-            *(_range(key, value) for key in MOST_USED),
+            *(_range(key, value) for key in first),
             dmc.Accordion(
                 dmc.AccordionItem(
                     [
-                        dmc.AccordionControl("More quantities"),
-                        dmc.AccordionPanel([_range(key, value) for key in others]),
+                        dmc.AccordionControl(title),
+                        dmc.AccordionPanel([_range(key, value, disabled=key not in known) for key in others]),
                     ],
                     value="more",
                 ),
@@ -110,13 +122,16 @@ def filter_panel(criteria: Criteria, formulas: Sequence[str], elements: Sequence
             ),
         ],
         className="filter-panel",
-        **aria(label="Filter of the candidates"),
+        **aria(label=f"Filter of the {view.subject}"),
     )  # fmt: skip
 
 
 def all_keys() -> list[str]:
     """Keys of all controls, in the order of the panel."""
-    keys = ["text.has", "layers.either", "layers.both", "elements.all", "elements.none", "alignment.in", "kind.in"]
+    keys = [
+        "text.has", "layers.either", "layers.both", "elements.all", "elements.none", "alignment.in",
+        "electron_donor.in", "kind.in",
+    ]  # fmt: skip
     numbers = [key for key, field in FIELDS.items() if field.kind is FieldKind.NUMBER]
     return keys + [f"{key}.{end}" for key in numbers for end in ("min", "max")]
 
@@ -145,16 +160,18 @@ def _choice(key: str, value: Mapping[str, Any], label: str, choices: Mapping[str
     )  # fmt: skip
 
 
-def _range(key: str, value: Mapping[str, Any]) -> html.Div:
+def _range(key: str, value: Mapping[str, Any], *, disabled: bool = False) -> html.Div:
     field = FIELDS[key]
     ends = [
         dmc.NumberInput(
             id=control_id(f"{key}.{end}"), value=value[f"{key}.{end}"], placeholder=end, hideControls=True, size="xs",
-            debounce=_TYPING_MS, **aria(label=f"{field.header}, {word}"),
+            debounce=_TYPING_MS, disabled=disabled, **aria(label=f"{field.header}, {word}"),
         )
         for end, word in (("min", "minimum"), ("max", "maximum"))
     ]  # fmt: skip
     unit = html.Span(field.shown_unit, className="unit") if field.shown_unit else None
     return html.Div(
-        [html.Div([field.label, unit], className="range-label", title=field.meaning), *ends], className="range"
+        [html.Div([field.label, unit], className="range-label", title=field.meaning), *ends],
+        className="range",
+        title="Known of candidates only, not of every pair" if disabled else None,
     )

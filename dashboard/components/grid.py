@@ -1,4 +1,4 @@
-"""The list of candidates: rows come from the server as they are scrolled to."""
+"""The list of candidates or pairs: rows come from the server as they are scrolled to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import dash_ag_grid as dag
 
+from dashboard.address import Subject, View, sorted_by
 from dashboard.components.words import DIGITS
 from stackscreen.query.candidates import Order
 from stackscreen.query.fields import FIELDS
@@ -20,8 +21,22 @@ _SHOWN: Final = (
 _WIDTHS: Final = {"gap": 138, "binding_energy": 142, "distance": 140, "score": 96, "n_atoms": 92}
 
 
-def candidate_grid(order: Order, page_size: int) -> dag.AgGrid:
-    """The list in one order."""
+_OF_PAIRS: Final = (
+    "score", "strain", "n_atoms", "gap_anderson", "valence_offset", "conduction_offset", "work_function_difference",
+    "area", "n", "m", "hull_energy",
+)  # fmt: skip
+_GEOMETRIC: Final = {
+    "headerName": "Geometric score",
+    "headerTooltip": "small misfit and few atoms, 0 to 1; the ranking score is known of candidates only",
+}
+
+
+def list_grid(view: View, page_size: int) -> dag.AgGrid:
+    """The list of one view."""
+    order, of_pairs = view.order, view.subject is Subject.PAIRS
+    numbers = [_number_column(key, order) for key in (_OF_PAIRS if of_pairs else _SHOWN)]
+    if of_pairs:
+        numbers[0] |= _GEOMETRIC
     columns: list[dict[str, Any]] = [
         {
             "headerName": "Pair (bottom / top)", "field": "pair", "cellRenderer": "PairLink", "sortable": False,
@@ -31,9 +46,11 @@ def candidate_grid(order: Order, page_size: int) -> dag.AgGrid:
             "headerName": "Alignment", "field": "alignment", "cellRenderer": "AlignmentBadge", "width": 108,
             "headerTooltip": FIELDS["alignment"].meaning, **_sorted("alignment", order),
         },
-        *(_number_column(key, order) for key in _SHOWN),
+        *numbers,
         {"headerName": "Kind", "field": "kind", "width": 118, **_sorted("kind", order)},
     ]  # fmt: skip
+    for column in columns[1:]:
+        column["sortable"] = column["field"] in sorted_by(view.subject)
     return dag.AgGrid(
         id=GRID,
         columnDefs=columns,
@@ -46,7 +63,7 @@ def candidate_grid(order: Order, page_size: int) -> dag.AgGrid:
             "cacheBlockSize": page_size, "maxBlocksInCache": 20, "infiniteInitialRowCount": 1, "rowHeight": 30,
             "suppressMultiSort": True, "blockLoadDebounceMillis": 50, "enableCellTextSelection": True,
             "theme": {"function": "stackscreenTheme(theme)"},
-            "localeText": {"noRowsToShow": "No candidate passes this filter."},
+            "localeText": {"noRowsToShow": f"No {'pair' if of_pairs else 'candidate'} passes this filter."},
         },
         className="candidate-grid",
         style={"height": "100%", "width": "100%"},

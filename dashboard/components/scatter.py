@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard.components.words import ALIGNMENT_COLOURS, ALIGNMENT_NAMES, FONT, pair_path, side_name
-from stackscreen.query.candidates import Histogram, Scatter
 from stackscreen.query.fields import FIELDS
+from stackscreen.query.pictures import Histogram, Scatter
 
 _GRID_LINE = "#e8ebef"
 _TEXT = "#374151"

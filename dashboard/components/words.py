@@ -25,6 +25,7 @@ KIND_NAMES: Final = {
     "heterobilayer": "Heterobilayer",
     "2d-on-bulk": "2D on bulk",
 }
+DONOR_NAMES: Final = {"bottom": "Lower layer", "top": "Upper layer"}
 BOTTOM_COLOUR: Final = "#3b6ea8"
 TOP_COLOUR: Final = "#2f8f78"
 MODEL_COLOUR: Final = "#6941c6"
@@ -34,7 +35,9 @@ FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', A
 DIGITS: Final = {
     "score": 3, "gap": 2, "gap_anderson": 2, "valence_offset": 2, "conduction_offset": 2, "binding_energy": 1,
     "distance": 2, "strain": 2, "strain_von_mises": 2, "area": 0, "n_atoms": 0, "hull_energy": 3, "domain_distance": 2,
-    "work_function_difference": 2, "distance_vdw": 2,
+    "gap_anderson_low": 2, "gap_anderson_high": 2, "vacuum_step": 2, "schottky_electron": 2, "schottky_hole": 2,
+    "solar_efficiency": 1, "dispersion_energy": 1, "strain_bottom": 2, "strain_top": 2,
+    "work_function_difference": 2, "distance_vdw": 2, "n": 0, "m": 0,
 }  # fmt: skip
 """Decimals of a candidate's columns, in the unit in which they are shown: no more than the numbers can bear."""
 

@@ -49,12 +49,8 @@ def fit(
         CheckpointError: the checkpoint is of another training.
     """
     where = fitting.device_of(device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with fitting.one_thread():
         return _fit(graphs, targets, epochs, where, checkpoint, data_digest, on_epoch)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""What every gradient training shares: the device, the learning rate's course, and checkpoints to resume from.
+"""What every gradient training shares: device, thread, the learning rate's course, checkpoints to resume from.
 
 A checkpoint is one safetensors file: weights and optimiser moments as tensors, all else as JSON in its header. Nothing
 in it can run. Batches are drawn from the seed and the epoch's number alone, so that a training which was stopped and
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -43,6 +45,20 @@ def device_of(name: str) -> torch.device:
             "PyTorch sees no CUDA device.", hint="Train with --device cpu, or install a CUDA build of PyTorch."
         )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: the same numbers on every machine, and small sums are not slowed by waiting for threads.
+
+    Processes are what is run side by side here, as many as there are workers.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def learning_rate(peak: float, step: int, steps: int, *, warm: float = 0.1) -> float:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from ml.models.fitting import one_thread
 from ml.models.slab_graph import CUTOFF, Batch, SlabGraph
 from schema.errors import StackscreenError
 from schema.quantities import CBM, FORMATION_ENERGY, GAP, HULL_ENERGY, VBM, WORK_FUNCTION
@@ -211,7 +212,8 @@ def _sum(values: Tensor, graph: Tensor, n: int) -> Tensor:
 @torch.no_grad()
 def embed(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) -> Embeddings:
     """Embeddings of layers and of their faces."""
-    parts = [model.embed(Batch.of(graphs[i : i + batch])) for i in range(0, len(graphs), batch)]
+    with one_thread():
+        parts = [model.embed(Batch.of(graphs[i : i + batch])) for i in range(0, len(graphs), batch)]
     if not parts:
         return Embeddings(*(np.empty((0, d), np.float32) for d in (DIMENSIONS, FACE_DIMENSIONS, FACE_DIMENSIONS)))
     return Embeddings(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
@@ -220,7 +222,8 @@ def embed(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) 
 @torch.no_grad()
 def predict(model: SlabEncoder, graphs: Sequence[SlabGraph], *, batch: int = 256) -> NDArray[np.float64]:
     """Tasks of layers in their own units, shape (layers, len(TASKS))."""
-    parts = [model(Batch.of(graphs[i : i + batch])).numpy() for i in range(0, len(graphs), batch)]
+    with one_thread():
+        parts = [model(Batch.of(graphs[i : i + batch])).numpy() for i in range(0, len(graphs), batch)]
     out = np.concatenate(parts).astype(float) * model.task_scale.numpy() + model.task_mean.numpy()
     for column, task in enumerate(TASKS):
         if task.logarithm:

@@ -81,6 +81,13 @@ def test_a_model_that_predicts_fewer_rows_than_the_baseline_does_not_beat_it(rep
     assert not picky.beats_baseline
 
 
+def test_a_baseline_that_speaks_of_few_rows_is_no_yardstick(report) -> None:
+    few = replace(report.figure("mean"), method="few", n=report.n // 2, mae=0.001)
+    with_few = replace(report, baselines=[*report.baselines, "few"], figures=[*report.figures, few])
+    assert with_few.best_baseline.method == "physics, calibrated"
+    assert with_few.beats_baseline
+
+
 def test_the_same_report_gives_the_same_plots(report, tmp_path) -> None:
     files = plots.write(report, tmp_path / "one")
     assert [file.stem for file in files] == list(plots.PLOTS)

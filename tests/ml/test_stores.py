@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select, update
 from etl.api import import_file
 from etl.dedupe.api import dedupe
 from etl.starter import paths
-from ml import embedding_store, feature_store, features, registry
+from ml import embedding_store, feature_store, features, listing, registry
 from ml.artefact import ArtefactError
 from ml.bilayer_store import load_training_set
 from ml.datasets import TARGETS
@@ -79,10 +79,10 @@ def test_shipped_models_are_registered_once_and_one_is_served_a_target(filled: E
         served = connection.execute(select(ModelVersion.target).where(ModelVersion.served)).scalars().all()
         assert sorted(served) == sorted([*TARGETS, registry.EMBEDDING])
         assert len(registry.served_versions(connection)) == len(TARGETS)
-        assert len(registry.entries(connection)) == len(first)
-        assert "leave-material-out" in str(registry.card_content(connection, "gap")["metrics"])
+        assert len(listing.entries(connection)) == len(first)
+        assert "leave-material-out" in str(listing.card_content(connection, "gap")["metrics"])
         with pytest.raises(registry.UnknownModelError):
-            registry.card_content(connection, "hardness")
+            listing.card_content(connection, "hardness")
 
 
 def test_another_version_takes_the_place_of_the_served_one(filled: Engine) -> None:

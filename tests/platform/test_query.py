@@ -13,7 +13,7 @@ from known_rows import screened_engine  # noqa: F401 - a fixture
 from sqlalchemy import Connection, Engine, text
 
 from schema.engine import make_engine
-from stackscreen.query import candidates, detail
+from stackscreen.query import candidates, detail, pictures
 from stackscreen.query.candidates import NoPublishedRunError, Order, Run, published_run
 from stackscreen.query.conditions import where
 from stackscreen.query.criteria import Criteria, CriteriaError, Operator, condition
@@ -181,19 +181,19 @@ def test_the_end_of_no_page_is_refused(connection: Connection, run: Run, after: 
 
 def test_the_scatter_shows_the_filter_and_says_when_it_is_a_sample(connection: Connection, run: Run) -> None:
     one = Criteria.from_query("alignment.in=II")
-    found = candidates.scatter(connection, run, one, "binding_energy", "gap")
+    found = pictures.scatter(connection, run, one, "binding_energy", "gap")
     rows = [row for row in _rows(connection, run, "alignment.in=II") if row["gap"] is not None]
     assert not found.sampled
     assert found.total == len(found.points) == len(rows)
-    sample = candidates.scatter(connection, run, Criteria(), "binding_energy", "gap", points=8)
-    again = candidates.scatter(connection, run, Criteria(), "binding_energy", "gap", points=8)
+    sample = pictures.scatter(connection, run, Criteria(), "binding_energy", "gap", points=8)
+    again = pictures.scatter(connection, run, Criteria(), "binding_energy", "gap", points=8)
     assert sample.sampled
     assert 0 < len(sample.points) <= 16
     assert sample == again
 
 
 def test_a_histogram_counts_every_candidate(connection: Connection, run: Run) -> None:
-    found = candidates.histogram(connection, run, Criteria(), "gap", bins=10)
+    found = pictures.histogram(connection, run, Criteria(), "gap", bins=10)
     assert sum(found.counts) + found.unknown == run.n_candidates
     assert len(found.edges) == len(found.counts) + 1
 

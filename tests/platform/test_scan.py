@@ -70,10 +70,12 @@ class Naive:
 
     def _is(self, member: int, names: set[str]) -> bool:
         d = self.directory
-        return bool({d.uids[member].lower(), d.formulas[member].lower(), d.names[member]} & names)
+        uid, formula = d.uids[member].lower(), d.formulas[member].lower()
+        return bool({uid, formula, formula + uid[uid.index("(") :] if "(" in uid else formula} & names)
 
     def _reads(self, member: int, word: str) -> bool:
-        return word in f"{self.directory.names[member]} {self.directory.uids[member].lower()}"
+        uid, formula = self.directory.uids[member].lower(), self.directory.formulas[member].lower()
+        return word in f"{formula}{uid[uid.index('(') :] if '(' in uid else ''} {uid}"
 
     def holds(self, criteria: Criteria) -> np.ndarray:
         """Which pairs a filter selects."""

@@ -10,6 +10,8 @@ from stackscreen.cli import (
     dashboard,
     database,
     dedupe,
+    evaluate,
+    explain,
     fetch,
     imports,
     match,
@@ -45,8 +47,11 @@ app.command(no_args_is_help=True)(build.build)
 app.add_typer(predict.app, name="predict")
 app.command()(dashboard.dashboard)
 app.command()(models.train)
+app.command()(evaluate.evaluate)
+app.command(no_args_is_help=True)(models.promote)
 app.command()(settings_command.settings)
 app.add_typer(quarantine.app, name="quarantine")
+models.app.command("explain", no_args_is_help=True)(explain.explain)
 app.add_typer(models.app, name="models")
 app.add_typer(screen.app, name="run")
 app.add_typer(saved.app, name="saved")

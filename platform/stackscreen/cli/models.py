@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Look at the trained models, and register those that come with Stackscreen.",
-    epilog="Examples: `stackscreen models list`, `stackscreen models show gap`.",
+    epilog="Examples: `stackscreen models list`, `stackscreen models show gap`, "
+    "`stackscreen models explain gap 1MoS2-1 1WSe2-1`.",
 )
 
 
 @contextmanager
-def _engine(settings: Settings) -> Iterator[Engine]:
+def engine_of(settings: Settings) -> Iterator[Engine]:
+    """An engine on the database, whose services are started if they are not running."""
     from schema.engine import make_engine
     from stackscreen.services import database_url, ensure_started
 
@@ -58,7 +60,7 @@ def run_features(settings: Settings) -> int:
     """
     from stackscreen.tasks import features
 
-    with _engine(settings) as engine:
+    with engine_of(settings) as engine:
         work = features.plan(engine)
         if not work.total:
             step("  features and embeddings are up to date: nothing to do")
@@ -84,7 +86,7 @@ def register_shipped(settings: Settings) -> list[int]:
 def _register(settings: Settings, *, replace: bool) -> list[int]:
     from ml import registry
 
-    with _engine(settings) as engine, engine.begin() as connection:
+    with engine_of(settings) as engine, engine.begin() as connection:
         own = set() if replace else registry.targets_served_by_own_models(connection)
         return [registry.register(connection, model, serve=model.target not in own) for model in registry.shipped()]
 
@@ -98,36 +100,54 @@ def register() -> None:
 
 @app.command("list")
 def list_models() -> None:
-    """One line a model version: target, kind, error on unseen materials, served or not."""
+    """One line a model version: target, domain, kind, error on unseen materials beside the best baseline's."""
     from rich.console import Console
     from rich.table import Table
 
-    from ml import registry
+    from ml import listing
 
-    table = Table("version", "target", "unit", "kind", "MAE, unseen materials", "calibrated physics", "served")
-    with _engine(get_settings()) as engine, engine.connect() as connection:
-        for entry in registry.entries(connection):
+    table = Table("version", "target", "domain", "kind", "judged by", "error", "baseline's", "unit", "served")
+    with engine_of(get_settings()) as engine, engine.connect() as connection:
+        for entry in listing.entries(connection):
             table.add_row(
                 str(entry.id),
                 entry.target,
-                entry.unit,
+                entry.domain,
                 entry.family,
-                entry.mae,
-                entry.physics_mae,
+                entry.split,
+                entry.error,
+                entry.baseline_error,
+                entry.unit,
                 "yes" if entry.served else "no",
             )
     Console().print(table)
 
 
 @app.command("show")
-def show(target: Annotated[str, typer.Argument(help="target, such as gap, or the number of a version")]) -> None:
+def show(
+    target: Annotated[str, typer.Argument(help="target, such as gap or gap/heterobilayer, or the number of a version")],
+) -> None:
     """The model card of the served model of a target, or of a version, as Markdown."""
-    from ml import registry
+    from ml import listing
     from ml.cards import card_markdown
 
-    with _engine(get_settings()) as engine, engine.connect() as connection:
-        content = registry.card_content(connection, target)
+    with engine_of(get_settings()) as engine, engine.connect() as connection:
+        content = listing.card_content(connection, target)
     typer.echo(card_markdown(content))
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="number of the version: see `stackscreen models list`", min=1)],
+) -> None:
+    """Predict with a version from now on, if it beats every calibrated baseline on materials that it had not seen.
+
+    A version that does not is refused, and what is served stays. Example: `stackscreen promote 7`
+    """
+    from ml import registry
+
+    with engine_of(get_settings()) as engine, engine.begin() as connection:
+        why = registry.promote(connection, version)
+    step(f"version {version} is served. {why}")
 
 
 def features() -> None:
@@ -153,7 +173,7 @@ def train(
     """
     from ml import registry, shelf
 
-    with _engine(get_settings()) as engine:
+    with engine_of(get_settings()) as engine:
         models = _train_pairs(engine, out)
         if encoder:
             models.append(_train_encoder(engine, device, checkpoint))

@@ -27,9 +27,10 @@ def worker(
         os.environ.setdefault(variable, threads)
 
     from stackscreen.celery_app import app
-    from stackscreen.pairs.matchers import resolve_device
+    from stackscreen.pairs.matchers import choose
 
-    step(f"lattices are matched on {resolve_device(settings.worker.device)}")
+    kind, device = choose(settings.worker.matcher, settings.worker.device)
+    step(f"lattices are matched by {kind} on {device}")
     arguments = ["worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     arguments += ["--concurrency", str(processes), "--queues", queues or settings.worker.queues]
     app.worker_main(arguments)

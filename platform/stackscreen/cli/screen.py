@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from stackscreen.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from stackscreen.screening.ledger import Progress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,45 +32,66 @@ def open_engine(settings: Settings) -> Engine:
     return make_engine(database_url(settings))
 
 
+def _progress(engine: Engine, run_id: int) -> Progress:
+    from stackscreen.screening import ledger
+
+    with engine.connect() as connection:
+        return ledger.progress(connection, run_id)
+
+
 def run_screen(settings: Settings) -> int:
     """Screen every pair of today's materials, with a progress bar; goes on with an interrupted run.
+
+    A database or a broker that dies meanwhile is waited for, and the embedded ones are started again if their
+    supervisor died with them.
 
     Returns:
         The number of the published run.
 
     Raises:
         NothingToScreenError: no monolayer was imported.
-        ScreenFailedError, NoProgressError: see `stackscreen.tasks.screening.wait`.
+        ScreenFailedError, NoProgressError, OutageError: see `stackscreen.tasks.screening.wait`.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
     from schema.vocabulary import RunState
-    from stackscreen.screening import ledger
+    from stackscreen.outages import outlast
     from stackscreen.screening.runs import plan_run
     from stackscreen.screening.surfaces import ensure_surfaces
+    from stackscreen.services import ServiceError, ensure_started
     from stackscreen.tasks.screening import dispatch, wait
 
     engine = open_engine(settings)
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+    def revive(what_is_gone: str) -> None:
+        step(f"  {what_is_gone}")
+        with suppress(ServiceError):  # the caller goes on waiting, and says so in the end
+            ensure_started(settings)
+
     try:
-        with Progress(*columns, console=Console(stderr=True)) as bars:
+        with Bars(*columns, console=Console(stderr=True)) as bars:
             faces = bars.add_task("low-index faces of bulk phases", total=None)
-            ensure_surfaces(engine, lambda done, total: bars.update(faces, completed=done, total=total))
+
+            def report_faces(done: int, total: int) -> None:
+                bars.update(faces, completed=done, total=total)
+
+            outlast(lambda: ensure_surfaces(engine, report_faces), revive)
             bars.remove_task(faces)
-            plan = plan_run(engine, settings.screen)
+            plan = outlast(lambda: plan_run(engine, settings.screen), revive)
             if plan.state is RunState.PUBLISHED:
                 step(f"  run {plan.run_id} has screened exactly these materials with these models: nothing to do")
                 return plan.run_id
-            dispatch(engine, plan.run_id)
+            outlast(lambda: dispatch(engine, plan.run_id), revive)
             pairs = bars.add_task("pairs", total=None)
 
-            def report(now: ledger.Progress) -> None:
+            def report(now: Progress) -> None:
                 bars.update(pairs, completed=now.pairs_done, total=now.pairs)
 
-            wait(engine, plan.run_id, report)
-        with engine.connect() as connection:
-            now = ledger.progress(connection, plan.run_id)
+            wait(engine, plan.run_id, report, say=revive)
+        now = outlast(lambda: _progress(engine, plan.run_id), revive)
         step(
             f"  run {plan.run_id} published: {now.pairs:,} pairs, {now.matched:,} with a coincidence lattice, "
             f"{now.candidates:,} candidates"
@@ -77,14 +101,30 @@ def run_screen(settings: Settings) -> int:
         engine.dispose()
 
 
-def screen() -> None:
+def screen(
+    plan: Annotated[bool, typer.Option("--plan", help="say what it would take, and screen nothing")] = False,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="plan for so many layers like today's instead of today's")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="plan for so many worker processes")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the plan as JSON")] = False,
+) -> None:
     """Screen every pair of all materials: match lattices, align bands, predict, rank, publish.
 
     The work is cut into blocks that Celery workers compute; it can be interrupted at any time and goes on where it
     stopped. Limits are settings: see `stackscreen settings`, group `screen`.
 
-    Example: STACKSCREEN_SCREEN__MAX_STRAIN=0.03 stackscreen screen
+    --plan measures for some seconds, and says how many pairs, blocks, bytes and hours there would be.
+
+    Examples: `STACKSCREEN_SCREEN__MAX_STRAIN=0.03 stackscreen screen`, `stackscreen screen --plan --layers 316505`.
     """
+    if plan:
+        from stackscreen.cli.screen_plan import show_plan
+
+        show_plan(get_settings(), layers, workers, as_json=as_json)
+        return
+    if layers is not None or workers is not None or as_json:
+        raise typer.BadParameter("--layers, --workers and --json belong to --plan.")
     run_screen(get_settings())
 
 

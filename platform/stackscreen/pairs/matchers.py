@@ -52,13 +52,15 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def make_matcher(index: ShapeIndex, matcher: str, device: str) -> Matcher:
-    """The matcher that the settings `worker.matcher` and `worker.device` ask for: the one place of this choice.
+def choose(matcher: str, device: str) -> tuple[str, str]:
+    """What the settings `worker.matcher` and `worker.device` come to: the one place of this choice.
 
     Args:
-        index: the grid of the columns.
         matcher: numba, torch, or auto: torch on a GPU, numba on processors, where it is several times faster.
         device: see `resolve_device`.
+
+    Returns:
+        numba or torch, and the device.
 
     Raises:
         NoDeviceError: there is no such device, or numba is asked to work on a GPU.
@@ -69,8 +71,19 @@ def make_matcher(index: ShapeIndex, matcher: str, device: str) -> Matcher:
             f"worker.matcher is numba, which works on processors, and worker.device is {device}.",
             hint="Set worker.matcher to auto, or worker.device to cpu.",
         )
-    if matcher == "torch" or where != "cpu":
-        from stackscreen.pairs.torch_match import TorchMatcher
+    return ("torch" if matcher == "torch" or where != "cpu" else "numba"), where
 
-        return TorchMatcher(index, where)
-    return RowMatcher(index)
+
+def make_matcher(index: ShapeIndex, matcher: str, device: str) -> Matcher:
+    """The matcher that the settings ask for: see `choose`.
+
+    Args:
+        index: the grid of the columns.
+        matcher, device: the settings `worker.matcher` and `worker.device`.
+    """
+    kind, where = choose(matcher, device)
+    if kind == "numba":
+        return RowMatcher(index)
+    from stackscreen.pairs.torch_match import TorchMatcher
+
+    return TorchMatcher(index, where)

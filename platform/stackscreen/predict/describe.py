@@ -18,12 +18,12 @@ from etl.sources.moire import LayerLattice
 from ml.descriptors.slab import Slab
 from ml.features import Layer
 from ml.interfaces import IDENTITY, Interface
-from ml.stacks import RIGID_TOLERANCE, orientation, settled
+from ml.stacks import settled
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.cells import SMOOTH, Folded, common_cell_of, folded, foldings, primitive
 from stackscreen.predict.inputs import Given
 from stackscreen.predict.recognise import KnownLayer, KnownLayers
-from stackscreen.predict.take_apart import Apart, is_crystal_slab, take_apart
+from stackscreen.predict.take_apart import Apart, is_copy, is_crystal_slab, take_apart
 
 LOWER, UPPER = "lower", "upper"
 """Names of the layers of a stack that are no known material; no material is called so."""
@@ -155,7 +155,7 @@ def _sides(apart: Apart, named: list[KnownLayer], known: KnownLayers, alike: boo
         Side.known(layer) if layer is not None else Side.unknown(name, _own_cell(side))
         for layer, name, side in zip(found, (LOWER, UPPER), _both(apart), strict=True)
     )
-    if lower.name == LOWER and upper.name == UPPER and (alike or _is_copy(upper.layer.slab, lower.layer.slab)):
+    if lower.name == LOWER and upper.name == UPPER and (alike or is_copy(upper.layer.slab, lower.layer.slab)):
         upper = lower
     return (lower, upper), apart
 
@@ -177,9 +177,9 @@ def _by_name(apart: Apart, named: list[KnownLayer]) -> tuple[KnownLayer, KnownLa
 def _by_structure(apart: Apart, known: KnownLayers, alike: bool) -> tuple[KnownLayer | None, KnownLayer | None]:
     lower = known.recognised(apart.lower)
     upper = lower if alike and lower is not None else known.recognised(apart.upper)
-    if lower is None and upper is not None and (alike or _is_copy(apart.lower, apart.upper)):
+    if lower is None and upper is not None and (alike or is_copy(apart.lower, apart.upper)):
         lower = upper
-    elif upper is None and lower is not None and _is_copy(apart.upper, apart.lower):
+    elif upper is None and lower is not None and is_copy(apart.upper, apart.lower):
         upper = lower
     return lower, upper
 
@@ -189,11 +189,6 @@ def _own_cell(layer: Slab) -> Slab:
     small = primitive(layer)
     smooth = [one for one in foldings(small) if one.rms <= SMOOTH]
     return smooth[0].layer if smooth else small
-
-
-def _is_copy(layer: Slab, other: Slab) -> bool:
-    """Whether two layers on one lattice have the same atoms at the same heights, either way up."""
-    return len(layer) == len(other) and orientation(layer, other)[1] <= RIGID_TOLERANCE
 
 
 def _interface(given: Given, bottom: Side, top: Side, apart: Apart) -> Interface:

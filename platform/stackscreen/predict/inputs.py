@@ -19,7 +19,7 @@ from etl.errors import RecordError
 from etl.records import Atoms, RawFailure
 from etl.source import Raw
 from etl.sources.ase_sqlite import ase_cut, ase_row
-from etl.sources.json_stream import array_items, first_object, line_row, lines, object_items
+from etl.sources.json_stream import array_items, count_lines, first_object, line_row, lines, object_items
 from etl.sources.pymatgen_dict import atoms_from_dict
 from etl.sources.structure_text import atoms_from_text, format_of, structure_files
 from stackscreen.predict.errors import NotPredictedError, PredictInputError, Reason
@@ -246,7 +246,7 @@ def _json_records(path: Path) -> Iterator[tuple[str, Any]]:
     items: Iterable[Any]
     if kind == "other":
         items = array_items(path)
-    elif kind == "lines" and _is_one(first):
+    elif kind == "lines" and _is_one(first) and count_lines(path) > 1:
         items = lines(path)
     elif _is_collection(path):
         items = object_items(path)

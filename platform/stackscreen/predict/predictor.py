@@ -66,6 +66,7 @@ class Predictor:
 
     Attributes:
         known: the materials.
+        models: what predicts, by kind of pair and target.
         recognised, unrecognised: layers of the structures so far that are known materials, and that are not.
 
     Args:
@@ -80,7 +81,7 @@ class Predictor:
     def __init__(self, connection: Connection | None = None, targets: tuple[str, ...] = ()) -> None:
         self.known = KnownLayers(connection)
         self.recognised = self.unrecognised = 0
-        self._models = served_models(connection, targets)
+        self.models = served_models(connection, targets)
 
     def structures(self, given: Iterable[Given | Unread]) -> Iterator[list[Prediction] | NotPredicted]:
         """Predict stacked structures, in their order.
@@ -101,7 +102,7 @@ class Predictor:
         out: list[list[Prediction] | NotPredicted] = [
             one if isinstance(one, NotPredicted) else NotPredicted(one.id, _no_model(one.kind)) for one in batch
         ]
-        for kind, models in self._models.items():
+        for kind, models in self.models.items():
             rows = [(k, one) for k, one in enumerate(batch) if isinstance(one, Described) and one.kind is kind]
             if rows and models:
                 for (k, _), found in zip(rows, _predict_kind(kind, [one for _, one in rows], models), strict=True):

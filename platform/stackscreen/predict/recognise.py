@@ -105,7 +105,7 @@ class KnownLayers:
         if self._connection is None or not new:
             return
         self._names.update(dict.fromkeys(new))
-        found: dict[str, int] = dict(self._connection.execute(_NAMED, {"names": new}).tuples().all())
+        found = {row.name: int(row.material_id) for row in self._connection.execute(_NAMED, {"names": new})}
         self._names.update(found)
         self._read(found.values())
 

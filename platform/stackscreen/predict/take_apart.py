@@ -19,7 +19,7 @@ from etl.errors import RecordError
 from etl.records import Atoms
 from etl.sources.moire import split_by_height
 from ml.descriptors.slab import Slab
-from ml.stacks import part, settled
+from ml.stacks import RIGID_TOLERANCE, orientation, part, settled
 from stackscreen.predict.errors import NotPredictedError, Reason
 
 BONDED = 1.25
@@ -74,6 +74,11 @@ def take_apart(
     return Apart(settled(part(slab, np.setdiff1d(np.arange(len(slab)), above))), settled(part(slab, above)))
 
 
+def is_copy(layer: Slab, other: Slab) -> bool:
+    """Whether two layers have the same atoms at the same heights, either way up."""
+    return len(layer) == len(other) and orientation(layer, other)[1] <= RIGID_TOLERANCE
+
+
 def _by_name(
     stack: Canonical, cells: tuple[Counter[int], Counter[int]] | None, alike: bool
 ) -> NDArray[np.int64] | None:
@@ -102,7 +107,10 @@ def _by_bonds(stack: Canonical) -> NDArray[np.int64]:
         best = max(apart, key=lambda cut: heights[cut] - heights[cut - 1])
         return np.sort(order[best:])
     if not whole:
-        raise NotPredictedError(Reason.NOT_A_STACK, _why_not(stack, bonds))
+        pieces = _pieces(np.arange(len(order)), bonds)
+        if not _halves_are_one_layer(stack, order, bonds, pieces):
+            raise NotPredictedError(Reason.NOT_A_STACK, _why_not(pieces))
+        return np.sort(order[len(order) // 2 :])
     ranked = sorted(whole, key=lambda cut: (*_strangeness(stack, order, cut), heights[cut - 1] - heights[cut]))
     chosen = ranked[0]
     if _is_one(stack, order[:chosen], bonds):
@@ -225,8 +233,18 @@ def is_crystal_slab(numbers: NDArray[np.int64], heights: NDArray[np.float64]) ->
     )
 
 
-def _why_not(stack: Canonical, bonds: _Bonds) -> str:
-    pieces = _pieces(np.arange(len(stack.numbers)), bonds)
+def _halves_are_one_layer(stack: Canonical, order: NDArray[np.int64], bonds: _Bonds, pieces: list[int]) -> bool:
+    """Whether the two halves are copies of one layer that does not hold together by bonds: of chains or molecules."""
+    half = len(order) // 2
+    lower, upper = (
+        Slab(stack.numbers[side], stack.positions[side], stack.cell[:2, :2]) for side in (order[:half], order[half:])
+    )
+    # Four layers are two copies of two as well: only what has no layers of its own, or two, can be a stack.
+    few = len(pieces) > 1 and sum(rank == 2 for rank in pieces) <= 2
+    return few and not _across(order[:half], bonds).any() and is_copy(lower, upper)
+
+
+def _why_not(pieces: list[int]) -> str:
     layers = sum(rank == 2 for rank in pieces)
     match layers, len(pieces):
         case 1, 1:

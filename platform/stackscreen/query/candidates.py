@@ -1,33 +1,45 @@
-"""Pages, counts and pictures of the candidates of the published run."""
+"""Pages and counts of the candidates of the published run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import REAL, BigInteger, ColumnElement, Connection, Row, Select, and_, cast, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import aliased
 
 from schema import Candidate, ScreeningMember, ScreeningRun
 from schema.errors import StackscreenError
-from schema.vocabulary import RunState
+from schema.vocabulary import EdgeMethod, RunState
 from stackscreen.query.conditions import where
 from stackscreen.query.criteria import Criteria, CriteriaError
 from stackscreen.query.fields import FIELDS
-from stackscreen.screening.spaces import RunKey
+from stackscreen.screening.spaces import RunKey, of_run
 
 MAX_PAGE = 1000
 MAX_OFFSET = 10_000_000
-SCATTER_POINTS = 3000
-"""Points of a scatter: enough to show the shape of a cloud, few enough for a browser to draw at once."""
 
 BOTTOM = aliased(ScreeningMember, name="bottom_member")
 TOP = aliased(ScreeningMember, name="top_member")
 
-_SIDES = {
+SIDES = {
     "bottom_uid": BOTTOM.uid,
     "bottom_formula": BOTTOM.formula,
     "top_uid": TOP.uid,
@@ -39,9 +51,10 @@ _INTERVALS = {
     for end in ("lower", "upper")
 }
 COLUMNS: Mapping[str, Any] = {
-    **_SIDES,
+    **SIDES,
     **{key: field.expression for key, field in FIELDS.items() if field.expression is not None},
     **_INTERVALS,
+    "alignments": Candidate.alignments,
 }
 """Every column of a candidate's row, by name."""
 
@@ -61,6 +74,7 @@ class Run:
     n_pairs: int
     n_candidates: int | None
     max_strain: float
+    edges: EdgeMethod
     published_at: datetime
     candidate_rule: dict[str, Any] = field(hash=False)
 
@@ -134,19 +148,35 @@ def count(connection: Connection, run: Run, criteria: Criteria) -> int:
     return connection.execute(select(func.count()).select_from(Candidate).where(where(criteria, run.key))).scalar_one()
 
 
+def _described() -> Select[Any]:
+    """Candidates with the names of both sides."""
+    return (
+        select(*(column.label(name) for name, column in COLUMNS.items()), Candidate.bottom, Candidate.top)
+        .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
+        .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
+    )
+
+
 def listing(run: Run, criteria: Criteria, order: Order) -> Select[Any]:
     """The whole list as a statement: what pages, exports and saved screens take their rows from."""
     key = order.expression.desc() if order.descending else order.expression.asc()
     if getattr(order.expression, "nullable", True):
         # Only where there can be one: said of a column without, it keeps Postgres from using the column's index.
         key = key.nulls_last()
-    return (
-        select(*(column.label(name) for name, column in COLUMNS.items()), Candidate.bottom, Candidate.top)
-        .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
-        .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
-        .where(where(criteria, run.key))
-        .order_by(key, Candidate.bottom, Candidate.top)
+    return _described().where(where(criteria, run.key)).order_by(key, Candidate.bottom, Candidate.top)
+
+
+def rows_of(connection: Connection, run: Run, bottom: Sequence[int], top: Sequence[int]) -> list[Row[Any]]:
+    """Candidates by their two members' numbers, in the order given; rows as those of `listing`."""
+    members = [cast(list(one), ARRAY(Integer)) for one in (bottom, top)]
+    named = func.unnest(*members).table_valued("bottom", "top", with_ordinality="place").render_derived()
+    statement = (
+        _described()
+        .join(named, and_(Candidate.bottom == named.c.bottom, Candidate.top == named.c.top))
+        .where(Candidate.run_id == run.space_id)
+        .order_by(named.c.place)
     )
+    return list(connection.execute(statement).all())
 
 
 def page(
@@ -172,15 +202,28 @@ def page(
     Raises:
         CriteriaError: limit or offset out of range, or an `after` that no page has given.
     """
+    check_page(limit, offset)
+    statement = listing(run, criteria, order).limit(limit + 1).offset(offset)
+    if after:
+        statement = statement.where(_after(order, after))
+    return page_of(order, connection.execute(statement).all(), limit)
+
+
+def check_page(limit: int, offset: int) -> None:
+    """Refuse a page that is too large or too deep.
+
+    Raises:
+        CriteriaError: limit or offset out of range.
+    """
     if not 1 <= limit <= MAX_PAGE or not 0 <= offset <= MAX_OFFSET:
         raise CriteriaError(
             f"A page of {limit} rows from {offset} cannot be had.",
             hint=f"Ask for 1 to {MAX_PAGE} rows, from 0 to {MAX_OFFSET}.",
         )
-    statement = listing(run, criteria, order).limit(limit + 1).offset(offset)
-    if after:
-        statement = statement.where(_after(order, after))
-    found = connection.execute(statement).all()
+
+
+def page_of(order: Order, found: Sequence[Row[Any]], limit: int) -> Page:
+    """The page of some rows of `listing`, of which one more than `limit` says that another page follows."""
     rows = [row_values(row) for row in found[:limit]]
     return Page(rows, _token(order, found[limit - 1]) if len(found) > limit else None)
 
@@ -188,10 +231,11 @@ def page(
 def row_values(row: Row[Any]) -> dict[str, Any]:
     """A row of `listing` as plain values."""
     mapping = row._mapping
-    return {name: _plain(mapping[name]) for name in COLUMNS}
+    return {name: plain(mapping[name]) for name in COLUMNS}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A word instead of the member of an enumeration."""
     return getattr(value, "value", value)
 
 
@@ -201,101 +245,71 @@ def _token(order: Order, row: Row[Any]) -> str:
     return f"{row._mapping['bottom']}~{row._mapping['top']}~{shown}"
 
 
-def _after(order: Order, token: str) -> ColumnElement[bool]:
-    """The condition for the rows behind the one that `token` names; nulls are last in either direction."""
+def are_candidates(connection: Connection, run: Run, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Which of some pairs, each the uids of its bottom and top, are candidates of the run."""
+    uids = [cast(list(side), ARRAY(Text)) for side in zip(*pairs, strict=True)] if pairs else []
+    if not uids:
+        return []
+    named = func.unnest(*uids).table_valued("bottom", "top", with_ordinality="place").render_derived()
+    statement = (
+        select(Candidate.run_id.is_not(None))
+        .select_from(named)
+        .outerjoin(BOTTOM, and_(of_run(BOTTOM, run.key), BOTTOM.uid == named.c.bottom))
+        .outerjoin(TOP, and_(of_run(TOP, run.key), TOP.uid == named.c.top))
+        .outerjoin(
+            Candidate,
+            and_(Candidate.run_id == run.space_id, Candidate.bottom == BOTTOM.member, Candidate.top == TOP.member),
+        )
+        .order_by(named.c.place)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the members of its last row, and what it was sorted by there; None where that is unknown."""
+
+    bottom: int
+    top: int
+    value: float | str | None
+
+
+def read_token(order: Order, token: str) -> Place:
+    """The end of a page from its `after`.
+
+    Raises:
+        CriteriaError: no page in this order has given it.
+    """
     try:
         bottom, top, shown = token.split("~", 2)
-        pair = or_(Candidate.bottom > int(bottom), and_(Candidate.bottom == int(bottom), Candidate.top > int(top)))
-        value: Any = _typed(order, shown)
+        place = Place(int(bottom), int(top), _value(order, shown))
+        if max(abs(place.bottom), abs(place.top)) >= 2**31:
+            raise ValueError(token)
     except ValueError as error:
         raise CriteriaError(f"after = {token!r} is not the end of a page.", hint="Start again without it.") from error
+    return place
+
+
+def _after(order: Order, token: str) -> ColumnElement[bool]:
+    """The condition for the rows behind the one that `token` names; nulls are last in either direction."""
+    place = read_token(order, token)
+    pair = or_(Candidate.bottom > place.bottom, and_(Candidate.bottom == place.bottom, Candidate.top > place.top))
     column = order.expression
-    if shown == "":
+    if place.value is None:
         return and_(column.is_(None), pair)
+    enumeration = getattr(column.type, "enum_class", None)
+    value: Any = enumeration(place.value) if enumeration is not None else cast(place.value, REAL)
     beyond = column < value if order.descending else column > value
     return or_(beyond, column.is_(None), and_(column == value, pair))
 
 
-def _typed(order: Order, shown: str) -> Any:
+def _value(order: Order, shown: str) -> float | str | None:
     enumeration = getattr(order.expression.type, "enum_class", None)
     if shown == "":
         return None
     if enumeration is not None:
-        return enumeration(shown)
+        return str(enumeration(shown).value)
     number = float(shown)
     if not math.isfinite(number) or abs(number) > 3e38:
         raise ValueError(shown)
-    return cast(number, REAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """Points of a filter.
-
-    Attributes:
-        points: rows with x, y and what is needed to name and colour them.
-        total: candidates of the filter for which both are known.
-        sampled: whether `points` is a sample of them.
-    """
-
-    points: list[dict[str, Any]]
-    total: int
-    sampled: bool
-
-
-def scatter(
-    connection: Connection, run: Run, criteria: Criteria, x: str, y: str, *, points: int = SCATTER_POINTS
-) -> Scatter:
-    """Points for a scatter of two columns; where there are too many, an even sample of the whole filter.
-
-    The sample is taken by a hash of the pair: it favours no part of the cloud, and the same filter shows the same
-    points every time. Its size is `points` up to chance.
-    """
-    known = and_(where(criteria, run.key), COLUMNS[x].is_not(None), COLUMNS[y].is_not(None))
-    total = connection.execute(select(func.count()).select_from(Candidate).where(known)).scalar_one()
-    names = (*_SIDES, "alignment", "kind", "strain", "n_atoms", "score")
-    statement = (
-        select(COLUMNS[x].label("x"), COLUMNS[y].label("y"), *(COLUMNS[name].label(name) for name in names))
-        .join(BOTTOM, and_(BOTTOM.run_id == Candidate.run_id, BOTTOM.member == Candidate.bottom))
-        .join(TOP, and_(TOP.run_id == Candidate.run_id, TOP.member == Candidate.top))
-        .where(known)
-        .order_by(Candidate.bottom, Candidate.top)
-    )
-    sampled = total > points
-    if sampled:
-        pair = cast(Candidate.bottom, BigInteger) * 1_000_003 + Candidate.top
-        statement = statement.where(func.hashint8(pair).op("&")(0xFFFFF) < math.ceil(points / total * 0x100000))
-    found = connection.execute(statement.limit(2 * points))
-    return Scatter([{key: _plain(value) for key, value in row._mapping.items()} for row in found], total, sampled)
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of one column in equal bins: `edges` has one more than `counts`; in the column's unit."""
-
-    edges: list[float]
-    counts: list[int]
-    unknown: int
-
-
-def histogram(connection: Connection, run: Run, criteria: Criteria, name: str, *, bins: int = 40) -> Histogram:
-    """How one numeric column of the filter is distributed."""
-    column = COLUMNS[name]
-    selected = where(criteria, run.key)
-    low, high, known, every = connection.execute(
-        select(func.min(column), func.max(column), func.count(column), func.count())
-        .select_from(Candidate)
-        .where(selected)
-    ).one()
-    if not known:
-        return Histogram([], [], every)
-    high = high if high > low else low + max(abs(low), 1.0) * 1e-6
-    bucket = func.least(func.width_bucket(column, low, high, bins), bins)
-    found = connection.execute(
-        select(bucket.label("bin"), func.count()).where(selected, column.is_not(None)).group_by("bin")
-    ).all()
-    counts = {int(number): int(how_many) for number, how_many in found}
-    step = (high - low) / bins
-    return Histogram(
-        [low + step * k for k in range(bins + 1)], [counts.get(k + 1, 0) for k in range(bins)], every - known
-    )
+    return number

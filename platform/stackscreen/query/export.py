@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Engine
 
-from stackscreen.query.candidates import COLUMNS, Order, listing, published_run, row_values
+from stackscreen.query.candidates import COLUMNS, SIDES, Order, listing, published_run, row_values
 from stackscreen.query.criteria import Criteria
 from stackscreen.query.detail import Model, Pair
 from stackscreen.query.fields import FIELDS
@@ -17,9 +17,9 @@ from stackscreen.query.reading import reading
 _CHUNK = 2000
 
 
-def header() -> list[str]:
+def header(names: Iterable[str] = COLUMNS) -> list[str]:
     """Column names with their stored units, e.g. `gap [eV]`."""
-    return [f"{name} [{unit}]" if (unit := _unit(name)) else name for name in COLUMNS]
+    return [f"{name} [{unit}]" if (unit := _unit(name)) else name for name in names]
 
 
 def _unit(name: str) -> str:
@@ -46,6 +46,12 @@ def rows_csv(engine: Engine, criteria: Criteria, order: Order) -> Iterator[str]:
                 yield _text([list(row_values(row).values()) for row in partition])
 
     return pieces()
+
+
+def scan_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Pairs that a scan found as CSV text, header first."""
+    names = list(rows[0]) if rows else list(SIDES)
+    return _text([header(names), *([row[name] for name in names] for row in rows)])
 
 
 def _predictor(model: Model | None, kind: str) -> str:

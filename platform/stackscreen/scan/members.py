@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,8 @@ class Directory:
     Attributes:
         table: the numbers.
         uids, formulas: by member.
-        names: formula, and plane of a surface, in small letters: au(111).
+        by_name: members by uid, by formula, and by formula and plane of a surface, in small letters: au(111).
+        searched: the texts in which words are looked for: formula, plane and uid, in small letters.
         by_element: which members contain an element, by symbol.
         hull: eV/atom that count for a pair; 0 for surfaces, NaN unknown.
         bottom: all members as the lower side.
@@ -42,7 +43,8 @@ class Directory:
     table: MemberTable
     uids: list[str]
     formulas: list[str]
-    names: list[str]
+    by_name: dict[str, list[int]]
+    searched: list[str]
     by_element: dict[str, Mask]
     hull: NDArray[np.float64]
     bottom: Sides
@@ -62,17 +64,21 @@ class Directory:
     @classmethod
     def of(cls, table: MemberTable, described: Iterable[tuple[str, str, list[str]]]) -> Directory:
         """From the numbers and the uid, formula and elements of each member."""
-        uids, formulas, names = [], [], []
+        uids, formulas, searched = [], [], []
+        by_name: dict[str, list[int]] = {}
         by_element: dict[str, Mask] = {}
         for member, (uid, formula, elements) in enumerate(described):
             plane = _PLANE.search(uid)
             uids.append(uid)
             formulas.append(formula)
-            names.append((formula + (plane[0] if plane else "")).lower())
+            name = (formula + (plane[0] if plane else "")).lower()
+            searched.append(f"{name} {uid.lower()}")
+            for one in {name, formula.lower(), uid.lower()}:
+                by_name.setdefault(one, []).append(member)
             for symbol in elements:
                 by_element.setdefault(symbol, np.zeros(len(table), bool))[member] = True
         return cls(
-            table, uids, formulas, names, by_element, hull_energies(table), _sides(table, "top"),
+            table, uids, formulas, by_name, searched, by_element, hull_energies(table), _sides(table, "top"),
             _sides(table, "bottom").take(np.arange(table.n_monolayers)),
         )  # fmt: skip
 
@@ -88,23 +94,15 @@ class Directory:
     def named(self, names: Iterable[str]) -> Mask:
         """Members by uid, by formula, or, for a surface, by formula and plane."""
         wanted = {spelling.lower() for name in names for spelling in spellings(name)}
-        return self._where(
-            lambda member: (
-                self.uids[member].lower() in wanted
-                or self.formulas[member].lower() in wanted
-                or self.names[member] in wanted
-            )
-        )
+        mask = np.zeros(len(self.table), bool)
+        mask[[member for name in wanted for member in self.by_name.get(name, ())]] = True
+        return mask
 
     def containing(self, word: str) -> Mask:
         """Members with a word in their formula, plane or uid."""
         parts = [spelling.lower() for spelling in spellings(word)]
-        return self._where(
-            lambda member: any(part in f"{self.names[member]} {self.uids[member].lower()}" for part in parts)
-        )
-
-    def _where(self, rule: Callable[[int], bool]) -> Mask:
-        return np.fromiter((rule(member) for member in range(len(self.table))), bool, len(self.table))
+        found = [np.fromiter((part in text for text in self.searched), bool, len(self.table)) for part in parts]
+        return np.asarray(np.logical_or.reduce(found))
 
 
 def _sides(table: MemberTable, face: str) -> Sides:

@@ -50,9 +50,14 @@ def row_costs(n_shapes: NDArray[np.int64], n_monolayers: int) -> NDArray[np.floa
     Returns:
         Shape (N+S,).
     """
-    rows = np.arange(len(n_shapes))
-    pairs = np.where(rows < n_monolayers, n_monolayers - rows, n_monolayers)
-    return pairs + n_shapes * (_SHAPE + _MEETING * pairs)
+    pairs = row_pairs(len(n_shapes), n_monolayers)
+    return pairs + n_shapes.astype(float) * (_SHAPE + _MEETING * pairs)
+
+
+def row_pairs(n_members: int, n_monolayers: int) -> NDArray[np.int64]:
+    """Pairs of each row of the pair matrix, shape (N+S,)."""
+    rows = np.arange(n_members)
+    return np.where(rows < n_monolayers, n_monolayers - rows, n_monolayers)
 
 
 def cut(
@@ -68,8 +73,7 @@ def cut(
     """
     if n_monolayers == 0:
         return []
-    rows = np.arange(n_monolayers + n_surfaces)
-    pairs = np.where(rows < n_monolayers, n_monolayers - rows, n_monolayers)
+    pairs = row_pairs(n_monolayers + n_surfaces, n_monolayers)
     costs = pairs.astype(float) if costs is None else costs
     aim = pairs_per_block * costs.sum() / pairs.sum()
     layers = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,3 +230,20 @@ def load_lattices(connection: Connection, space_id: int, *, founding: bool) -> L
     names = ("n_atoms", *_LATTICE)
     of = _columns(connection, names, and_(member.run_id == space_id, when), (member.member,))
     return Lattices(of["ln_area"], of["tau_re"] + 1j * of["tau_im"], of["n_atoms"])
+
+
+def table_of(rows: Sequence[Mapping[Any, Any]]) -> MemberTable:
+    """Rows of a snapshot as arrays; their numbers are those that a run of them would give."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([np.nan if row[name] is None else row[name] for row in rows], float)
+
+    return MemberTable(
+        n_monolayers=sum(row["surface_id"] is None for row in rows),
+        number=np.arange(len(rows)),
+        material_id=np.array([row["material_id"] for row in rows], np.int64),
+        n_atoms=np.array([row["n_atoms"] for row in rows], np.int64),
+        ln_area=column("ln_area"),
+        tau=column("tau_re") + 1j * column("tau_im"),
+        columns={name: column(name) for name in _NUMBERS},
+    )

@@ -6,8 +6,10 @@ See `schema.ScreeningRun` for what a space is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy.orm.util import AliasedClass
 
 from schema import Candidate, ScreeningMember, ScreeningRun
 from schema.errors import StackscreenError
@@ -39,6 +41,6 @@ def run_key(connection: Connection, run_id: int) -> RunKey:
     return RunKey(row.id, row.space_id)
 
 
-def of_run(table: type[ScreeningMember] | type[Candidate], run: RunKey) -> ColumnElement[bool]:
+def of_run(table: type[ScreeningMember] | type[Candidate] | AliasedClass[Any], run: RunKey) -> ColumnElement[bool]:
     """The condition that a row of `screening_member` or `candidate` belongs to a run."""
     return and_(table.run_id == run.space_id, table.since <= run.id, or_(table.until.is_(None), table.until > run.id))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, select
 from ml.scorer import PairScorer
 from schema import ScreeningRun
 from schema.vocabulary import RunState
+from stackscreen.outages import missing_server
 from stackscreen.pairs import PairLimits, ShapeIndex, ShapeTable
 from stackscreen.pairs.matchers import Matcher, make_matcher
 from stackscreen.screening import ledger
@@ -25,6 +26,7 @@ from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext
 from stackscreen.screening.known import KnownMatcher
 from stackscreen.screening.members import load_lattices, load_members
 from stackscreen.screening.runs import publish_if_done
+from stackscreen.screening.spaces import RunKey
 from stackscreen.settings import get_settings
 
 
@@ -96,6 +98,10 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
 
     Returns:
         Whether this call did the block.
+
+    Raises:
+        Exception: what the computation raised, noted in the ledger; or that the database is gone, which is not: call
+            again when it is back.
     """
     with engine.begin() as connection:
         run = connection.execute(
@@ -119,6 +125,8 @@ def run_block(engine: Engine, run_id: int, block: int, owner: str, lease_s: int)
     except LeaseLostError:
         return False
     except Exception as error:
+        if missing_server(error) is not None:
+            raise  # no fault of the block's: it stays leased to this owner, who takes it again
         with engine.begin() as connection:
             ledger.give_up(connection, held, f"{type(error).__name__}: {error}")
         publish_if_done(engine, run_id)
@@ -134,11 +142,15 @@ def _heartbeat(engine: Engine, held: ledger.Lease, lease_s: int) -> Iterator[Non
 
     def beat() -> None:
         while not finished.wait(lease_s / 3):
-            with engine.begin() as connection:
-                if not ledger.renew(connection, held, lease_s):
-                    return
+            try:
+                with engine.begin() as connection:
+                    if not ledger.renew(connection, held, lease_s):
+                        return
+            except Exception as error:
+                if missing_server(error) is None:
+                    raise
 
-    # A daemon: a beat that fails because the database is gone must not keep a dying worker alive.
+    # A daemon: a beat that waits for the database must not keep a dying worker alive.
     thread = threading.Thread(target=beat, name=f"lease of block {held.block}", daemon=True)
     thread.start()
     try:
@@ -171,13 +183,18 @@ def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seco
     )
     if not kept:
         raise LeaseLostError
+    copy_result(connection, RunKey(held.run_id, run.space_id), held.block, result)
+
+
+def copy_result(connection: Connection, run: RunKey, block: int, result: BlockResult) -> None:
+    """Tiles and candidates of a block, by binary COPY, in the caller's transaction."""
     cursor: Any = connection.connection.cursor()
     with cursor.copy(
         "COPY pair_tile (run_id, row, col_from, block, n_pairs, n, m, strain, score) FROM STDIN (FORMAT binary)"
     ) as copy:
         copy.set_types(["int4", "int4", "int4", "int4", "int4", "bytea", "bytea", "bytea", "bytea"])
         for t in result.tiles:
-            copy.write_row((held.run_id, t.row, t.col_from, held.block, len(t.n), t.n, t.m, t.strain, t.score))
+            copy.write_row((run.id, t.row, t.col_from, block, len(t.n), t.n, t.m, t.strain, t.score))
     if result.n_candidates:
         count = result.n_candidates
         copy_columns(
@@ -185,8 +202,8 @@ def _write(connection: Connection, held: ledger.Lease, result: BlockResult, seco
             "candidate",
             {
                 "run_id": ("int4", np.full(count, run.space_id)),
-                "since": ("int4", np.full(count, held.run_id)),
-                "block": ("int4", np.full(count, held.block)),
+                "since": ("int4", np.full(count, run.id)),
+                "block": ("int4", np.full(count, block)),
                 **result.candidates,
             },
         )

@@ -66,7 +66,14 @@ def _programs(settings: Settings, layout: Layout) -> list[Program]:
         for name, order in ((WORKER, 200), (BEAT, 300)):
             command = [sys.executable, "-m", "stackscreen", name]
             signal = "QUIT" if name == WORKER else "TERM"
-            programs.append(Program(name, command, order, signal, grace, False, environment=environment, settle_s=8))
+            # An orphan is killed: Celery says farewell on its standard output, whose reader died with the supervisor,
+            # takes the error for a lost broker, connects again, and works on beside its successor.
+            programs.append(
+                Program(
+                    name, command, order, signal, grace, False,
+                    environment=environment, orphan_signal="KILL", settle_s=8,
+                )
+            )  # fmt: skip
     return programs
 
 

@@ -35,6 +35,7 @@ class Program:
         autostart: whether the supervisor starts it by itself, or waits to be told.
         user: to run as, when root supervises.
         environment: variables besides the supervisor's own.
+        orphan_signal: what the kernel sends it when the supervisor dies; `stop_signal` when None.
         settle_s: a program that ends sooner has failed to start, and is tried again after a growing pause.
     """
 
@@ -46,6 +47,7 @@ class Program:
     autostart: bool = True
     user: str | None = None
     environment: dict[str, str] | None = None
+    orphan_signal: str | None = None
     settle_s: int = 1
 
 
@@ -104,7 +106,8 @@ class Supervisor:
         _write_private(self._configuration, "\n".join(sections) + "\n")
 
     def _section(self, program: Program) -> list[str]:
-        child = [sys.executable, "-I", "-S", str(_CHILD), "--signal", f"SIG{program.stop_signal}"]
+        orphan_signal = program.orphan_signal or program.stop_signal
+        child = [sys.executable, "-I", "-S", str(_CHILD), "--signal", f"SIG{orphan_signal}"]
         if program.user is not None:
             child += ["--user", program.user]
         if program.environment is not None:

@@ -6,9 +6,11 @@ runs twice, or on materials that are done, changes nothing.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Engine
@@ -16,6 +18,7 @@ from sqlalchemy import Engine
 from ml import embedding_store, feature_store
 from schema.errors import StackscreenError
 from stackscreen.celery_app import app
+from stackscreen.outages import outlast, outlasting
 from stackscreen.tasks.engine import worker_engine
 
 CHUNK: Final = 250
@@ -23,6 +26,8 @@ CHUNK: Final = 250
 POLL_S: Final = 0.2
 RESEND_AFTER_S: Final = 30.0
 """Without any progress for so long, open chunks are sent again: a broker may have lost its memory."""
+
+log = logging.getLogger(__name__)
 
 
 class NoFeatureProgressError(StackscreenError):
@@ -48,6 +53,7 @@ class FeaturePlan:
 
 
 @app.task(name="stackscreen.features.compute")
+@outlasting
 def compute(material_ids: list[int]) -> None:
     """Compute and keep the features of some monolayers; safe to deliver any number of times."""
     with worker_engine().begin() as connection:
@@ -55,6 +61,7 @@ def compute(material_ids: list[int]) -> None:
 
 
 @app.task(name="stackscreen.features.embed")
+@outlasting
 def embed(material_ids: list[int]) -> None:
     """Embed some monolayers with the served encoder; safe to deliver any number of times."""
     with worker_engine().begin() as connection:
@@ -78,7 +85,7 @@ def dispatch(work: FeaturePlan) -> int:
 
 
 def wait(engine: Engine, work: FeaturePlan, report: Callable[[int], None], *, give_up_after_s: float = 600.0) -> None:
-    """Watch the tables until nothing of a plan is open.
+    """Watch the tables until nothing of a plan is open; a database or a broker that restarts is waited for.
 
     Args:
         engine: the database.
@@ -88,19 +95,20 @@ def wait(engine: Engine, work: FeaturePlan, report: Callable[[int], None], *, gi
 
     Raises:
         NoFeatureProgressError: no row was added for `give_up_after_s`.
+        OutageError: the database or the broker did not come back.
     """
     last_change = last_sent = time.monotonic()
     remaining = work
     while remaining.total:
         time.sleep(POLL_S)
-        still = _still_open(engine, remaining)
+        still = outlast(partial(_still_open, engine, remaining), log.warning)
         clock = time.monotonic()
         if still.total < remaining.total:
             last_change = clock
         remaining = still
         report(work.total - remaining.total)
         if remaining.total and clock - max(last_change, last_sent) > RESEND_AFTER_S:
-            dispatch(remaining)
+            outlast(partial(dispatch, remaining), log.warning)
             last_sent = clock
         if clock - last_change > give_up_after_s:
             raise NoFeatureProgressError(

@@ -10,8 +10,9 @@ from etl.dedupe.api import dedupe
 from schema import ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app
+from stackscreen.outages import outlasting
 from stackscreen.query.candidates import published_run
-from stackscreen.screening.runs import NothingToScreenError, collect_garbage, plan_run
+from stackscreen.screening.runs import NothingToScreenError, collect_garbage, plan_run, publish_if_done
 from stackscreen.screening.saved import update_saved_screens
 from stackscreen.screening.surfaces import ensure_surfaces
 from stackscreen.settings import get_settings
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @app.task(name="stackscreen.rescreen.nightly")
+@outlasting
 def nightly() -> None:
     """Bring materials, features and pairs up to date with what was imported; nothing changed, nothing is done."""
     engine = worker_engine()
@@ -49,6 +51,7 @@ def _describe(engine: Engine) -> None:
 
 
 @app.task(name="stackscreen.rescreen.report")
+@outlasting
 def report() -> None:
     """Rank the saved screens in the published run, note what changed, and drop what no reader can reach any more."""
     engine = worker_engine()
@@ -59,10 +62,12 @@ def report() -> None:
 
 
 @app.task(name="stackscreen.rescreen.sweep")
+@outlasting
 def sweep() -> None:
     """Send the open blocks of running runs again: a broker may have lost them, a worker gone silent.
 
-    Sending a block twice costs a look at the ledger.
+    Sending a block twice costs a look at the ledger. A run whose last worker died between its block and the
+    publication is published.
     """
     engine = worker_engine()
     with engine.connect() as connection:
@@ -70,4 +75,7 @@ def sweep() -> None:
             connection.execute(select(ScreeningRun.id).where(ScreeningRun.state == RunState.RUNNING)).scalars().all()
         )
     for run_id in running:
-        dispatch(engine, run_id)
+        if publish_if_done(engine, run_id) is RunState.PUBLISHED:
+            report.delay()
+        else:
+            dispatch(engine, run_id)

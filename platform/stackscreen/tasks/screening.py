@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Engine, select
@@ -12,6 +14,7 @@ from schema import ScreeningRun
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState
 from stackscreen.celery_app import app
+from stackscreen.outages import outlast, outlasting
 from stackscreen.screening.ledger import Progress, abandoned_blocks, open_blocks, progress
 from stackscreen.screening.runs import publish_if_done
 from stackscreen.screening.work import run_block
@@ -19,12 +22,14 @@ from stackscreen.settings import get_settings
 from stackscreen.tasks.engine import worker_engine
 
 RESEND_AFTER_S: Final = 30.0
-"""Without any progress for so long, open blocks are sent again: a broker may have lost its memory."""
+"""Without any progress for so long, open blocks are sent again, however many tasks of others the queue holds."""
 RETRY_AFTER_S: Final = 2.0
-"""How often failed blocks, and those whose worker went silent, are sent again."""
+"""How often failed blocks, those whose worker went silent, and those that the broker lost, are sent again."""
 POLL_S: Final = 0.25
 REPORT: Final = "stackscreen.rescreen.report"
 """The task that ranks the saved screens in the published run."""
+
+log = logging.getLogger(__name__)
 
 
 class ScreenFailedError(StackscreenError):
@@ -36,6 +41,7 @@ class NoProgressError(StackscreenError):
 
 
 @app.task(bind=True, name="stackscreen.screening.block")
+@outlasting
 def block(self: Any, run_id: int, number: int) -> None:
     """Compute block `number` of run `run_id`; safe to deliver any number of times."""
     run_block(worker_engine(), run_id, number, owner=self.request.id, lease_s=get_settings().screen.lease_s)
@@ -65,52 +71,89 @@ def _send(run_id: int, numbers: list[int]) -> int:
     return len(numbers)
 
 
+def _queue_is_empty() -> bool:
+    """Whether no task waits in the queue of blocks; declares it anew, in case the broker forgot that too."""
+    name = get_settings().screen.queue
+    with app.connection_or_acquire() as connection, connection.channel() as channel:
+        app.amqp.queues[name](channel).declare()
+        return bool(channel.queue_declare(queue=name, durable=True).message_count == 0)
+
+
 def wait(
-    engine: Engine, run_id: int, report: Callable[[Progress], None], *, give_up_after_s: float = 900.0
+    engine: Engine,
+    run_id: int,
+    report: Callable[[Progress], None],
+    *,
+    say: Callable[[str], None] = log.warning,
+    give_up_after_s: float = 900.0,
 ) -> RunState:
     """Watch the ledger until the run is published.
 
-    The ledger is judged, not the workers: blocks that nobody finishes are sent again, to whoever is there.
+    The ledger is judged, not the workers: blocks that nobody finishes are sent again, to whoever is there. A database
+    or a broker that restarts is waited for.
 
     Args:
         engine: the database.
         run_id: the run, already dispatched.
         report: called with the progress, several times a second.
-        give_up_after_s: seconds without any block finished after which this raises.
+        say: told in a sentence when a server goes.
+        give_up_after_s: seconds without any block finished, or without a server, after which this raises.
 
     Raises:
         ScreenFailedError: a block failed at every attempt.
         NoProgressError: no block was finished for `give_up_after_s`.
+        OutageError: the database or the broker did not come back.
     """
-    last_change = last_sent = last_retry = time.monotonic()
-    before = -1
-    while True:
-        with engine.connect() as connection:
-            now = progress(connection, run_id)
-        report(now)
-        state = publish_if_done(engine, run_id) if now.finished else RunState.RUNNING
-        if state is RunState.PUBLISHED or state is RunState.SUPERSEDED:
-            return state
+    watch = _Watch(engine, run_id, report, give_up_after_s)
+    while (state := outlast(watch.look, say, give_up_after_s=give_up_after_s)) is RunState.RUNNING:
+        time.sleep(POLL_S)
+    return state
+
+
+@dataclass
+class _Watch:
+    """A run that somebody waits for: what was seen last, and when (monotonic, s)."""
+
+    engine: Engine
+    run_id: int
+    report: Callable[[Progress], None]
+    give_up_after_s: float
+    done: int = -1
+    changed: float = field(default_factory=time.monotonic)
+    sent: float = field(default_factory=time.monotonic)
+    retried: float = field(default_factory=time.monotonic)
+
+    def look(self) -> RunState:
+        """Report where the run stands, publish it if it is done, and send again what is not on its way."""
+        with self.engine.connect() as connection:
+            now = progress(connection, self.run_id)
+        self.report(now)
+        state = publish_if_done(self.engine, self.run_id) if now.finished else RunState.RUNNING
         if state is RunState.FAILED:
             raise ScreenFailedError(
-                f"Screening run {run_id} failed: {now.error}",
+                f"Screening run {self.run_id} failed: {now.error}",
                 hint="The worker's log has the details: stackscreen services logs",
             )
-        clock = time.monotonic()
-        if now.done != before:
-            before, last_change = now.done, clock
-        if clock - last_retry > RETRY_AFTER_S:
-            with engine.connect() as connection:
-                _send(run_id, abandoned_blocks(connection, run_id))
-            last_retry = clock
-        if clock - max(last_change, last_sent) > RESEND_AFTER_S:
-            dispatch(engine, run_id)
-            last_sent = clock
-        if clock - last_change > give_up_after_s:
+        if state is RunState.RUNNING:
+            self._send_again(now.done, time.monotonic())
+        return state
+
+    def _send_again(self, done: int, clock: float) -> None:
+        if done != self.done:
+            self.done, self.changed = done, clock
+        if clock - self.changed > self.give_up_after_s:
             raise NoProgressError(
-                f"No block of screening run {run_id} was finished for {give_up_after_s:.0f} s.",
+                f"No block of screening run {self.run_id} was finished for {self.give_up_after_s:.0f} s.",
                 hint=f"See whether workers that serve the queue {get_settings().screen.queue} are running: "
                 "stackscreen services status. "
                 "The run is kept; `stackscreen screen` goes on with it.",
             )
-        time.sleep(POLL_S)
+        if clock - self.retried > RETRY_AFTER_S:
+            # Pending, and in no queue: the broker lost the task. (A worker holds no task that it does not run.)
+            find = open_blocks if _queue_is_empty() else abandoned_blocks
+            with self.engine.connect() as connection:
+                _send(self.run_id, find(connection, self.run_id))
+            self.retried = clock
+        if clock - max(self.changed, self.sent) > RESEND_AFTER_S:
+            dispatch(self.engine, self.run_id)
+            self.sent = clock

@@ -1,0 +1,103 @@
+"""Which head stands for a target of a domain: its physics, its features, how its trees are grown, and who teaches it.
+
+A heterobilayer is met in two states. In a single registry (known) the stacks of HetML teach; as a moiré (unknown),
+which is what a screen asks about, those of HetDB do, where they have the target, and those of HetML with the registry
+hidden where they do not. Functionals differ between the two, and neither is taught with the other's rows: trained
+together each got worse on what was held out of HetDB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ml import baselines, pair_features
+from ml.models.tree_ensemble import Settings, Trees
+from ml.pair_features import ALIGNMENT, CONTRASTS, EDGE_MEANS, ELECTRONIC_MEANS, GAPS, MATCH, NAMES, REGISTRY, STACKING
+from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
+from schema.vocabulary import InterfaceKind
+
+HOMO, HETERO, ON_BULK = (kind.value for kind in InterfaceKind)
+
+_COMPARED = tuple(name for name in NAMES if any(name.startswith((f"{kind}_", f"facing_{kind}_")) for kind in CONTRASTS))
+_ELECTRONIC = (
+    *GAPS, *ALIGNMENT,
+    *(name for name in NAMES if name.endswith(EDGE_MEANS + ELECTRONIC_MEANS)),
+)  # fmt: skip
+_ALONE = tuple(name for name in NAMES if name not in (*_COMPARED, *ALIGNMENT, *STACKING, *MATCH))
+"""What a layer on itself has: what v1 of the pair features held."""
+_BOTH = tuple(name for name in NAMES if name not in STACKING + MATCH)
+_MOIRE = tuple(name for name in _BOTH if name not in REGISTRY)
+_SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
+_OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
+
+LARGE = Settings(loss="l1", leaves=31, min_rows=20, columns=0.4, rounds=200, rate=0.07, members=3)
+SMALL = Settings()
+SMALLEST = Settings(leaves=7, rounds=150, columns=0.5)
+
+
+@dataclass(frozen=True)
+class Head:
+    """How one target of one domain is learned.
+
+    Attributes:
+        method: what is fitted.
+        hides_registry: whether its rows are taught and judged with their registry hidden.
+    """
+
+    method: Trees
+    hides_registry: bool = False
+
+
+def head(domain: str, target: str, *, registry_known: bool) -> Head | None:
+    """The head of a target; None if there is none.
+
+    Args:
+        domain: value of `InterfaceKind`.
+        target: quantity key.
+        registry_known: whether it is asked about pairs in a single registry.
+    """
+    floor = baselines.FLOORS.get(target, float("-inf"))
+    if domain == HOMO:
+        return Head(_homobilayer(target, floor)) if target in _HOMOBILAYER else None
+    if domain == ON_BULK:
+        physics = _ON_BULK.get(target)
+        return None if physics is None else Head(Trees(physics, _SURFACES, SMALLEST, floor))
+    physics = (_REGISTERED if registry_known else _UNREGISTERED).get(target)
+    if physics is None:
+        return None
+    return Head(Trees(physics, _BOTH if registry_known else _MOIRE, SMALL, floor), not registry_known)
+
+
+def teachers(domain: str, target: str, *, registry_known: bool) -> tuple[str, ...]:
+    """Sources that may teach a target, by key, the first that has rows of it being taken."""
+    if domain == HOMO:
+        return ("bidb",)
+    if domain == ON_BULK:
+        return ("hetero2d",)
+    return (
+        ("hetml", "hetdb") if registry_known or target not in (GAP.key, INTERLAYER_DISTANCE.key) else ("hetdb", "hetml")
+    )
+
+
+_HOMOBILAYER = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
+_UNREGISTERED = {
+    **{key: baselines.PHYSICS[key] for key in _HOMOBILAYER},
+    VBM.key: "vbm_higher",
+    CBM.key: "cbm_lower",
+}
+_REGISTERED = _UNREGISTERED | {
+    BINDING_ENERGY.key: "registry_dispersion_energy",
+    INTERLAYER_DISTANCE.key: "registry_dispersion_distance",
+}
+_ON_BULK = {BINDING_ENERGY_PER_ATOM.key: "", INTERLAYER_DISTANCE.key: "vdw_distance"}
+
+
+def _homobilayer(target: str, floor: float) -> Trees:
+    """One head for both states, as every homobilayer is shown in both: with its registry and without.
+
+    Energy and distance need no electronic property (their errors do not change without), so that a layer known by its
+    atoms alone is scored as well as any. The gap needs the layers' gaps.
+    """
+    if target != GAP.key:
+        return Trees(baselines.PHYSICS[target], pair_features.STRUCTURAL, LARGE, floor, hidden=(REGISTRY,))
+    return Trees(baselines.PHYSICS[target], _ALONE, LARGE, floor, hidden=(REGISTRY, REGISTRY + _OPTIONAL))

@@ -1,0 +1,81 @@
+"""`stackscreen models explain`: why a pair is predicted to be what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackscreen.cli.models import engine_of
+from stackscreen.settings import get_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stackscreen.query.explain import Explained
+
+
+def explain(
+    target: Annotated[str, typer.Argument(help="what is predicted, such as gap")],
+    bottom: Annotated[str, typer.Argument(help="uid of the lower monolayer, such as 1MoS2-1")],
+    top: Annotated[str, typer.Argument(help="uid of the upper monolayer; the same for a homobilayer")],
+    shown: Annotated[int, typer.Option(min=1, max=200, help="how many features")] = 12,
+) -> None:
+    """Why a pair is predicted to be so: physics, what each feature adds, and the nearest computed interfaces.
+
+    The contributions are SHAP values: they add up to the prediction. Example:
+    `stackscreen models explain binding_energy 1MoS2-1 1WSe2-1`
+    """
+    from rich.console import Console
+
+    from stackscreen.query.explain import UnknownLayerError, explain_pair
+
+    with engine_of(get_settings()) as engine, engine.connect() as connection:
+        found = explain_pair(connection, bottom, top, target=target)
+    if not found:
+        raise UnknownLayerError(f"No model of {target} is served.", hint="See which there are: stackscreen models list")
+    console = Console()
+    for one in found:
+        _headline(one, f"{target} of {bottom} / {top}")
+        if one.explanation.contributions:
+            console.print(_contributions(one, shown))
+        if one.neighbours:
+            console.print(_neighbours(one))
+
+
+def _headline(one: Explained, what: str) -> None:
+    said, unit = one.explanation, one.explanation.unit
+    typer.echo(f"{what}: {said.value:.4g} {unit}, 90 % interval {said.lower:.4g} to {said.upper:.4g} {unit}")
+    typer.echo(f"  model {one.model} (version {one.version}), learned from {one.domain}s")
+    below, above = one.domain_distance
+    far = ": an extrapolation" if max(below, above) > 1 else ""
+    typer.echo(f"  distance from the training layers: {below:.2f} (bottom), {above:.2f} (top), 1 = the edge{far}")
+    typer.echo(f"  physics, {said.physics_name}: {said.physics:.4g} {unit}")
+    if said.note:
+        typer.echo(f"  {said.note}")
+    if said.contributions:
+        typer.echo(f"  what the trees add on average: {said.typical:+.3g} {unit}")
+
+
+def _contributions(one: Explained, shown: int) -> Table:
+    from rich.table import Table
+
+    parts = one.explanation.contributions
+    table = Table("feature", "value", "unit", f"adds ({one.explanation.unit})")
+    for part in parts[:shown]:
+        value = "unknown" if part.value is None else f"{part.value:.4g}"
+        table.add_row(part.feature, value, "" if part.unit == "1" else part.unit, f"{part.shap:+.3g}")
+    if len(parts) > shown:
+        table.add_row(f"{len(parts) - shown} others", "", "", f"{sum(part.shap for part in parts[shown:]):+.3g}")
+    return table
+
+
+def _neighbours(one: Explained) -> Table:
+    from rich.table import Table
+
+    table = Table("nearest computed", "distance", f"calculated ({one.explanation.unit})", "stackings", "source")
+    for near in one.neighbours:
+        several = f" ({near.smallest:.4g} to {near.largest:.4g})" if near.stackings > 1 else ""
+        names = f"{near.bottom_uid} / {near.top_uid}"
+        table.add_row(names, f"{near.distance:.2f}", f"{near.mean:.4g}{several}", str(near.stackings), near.source)
+    return table

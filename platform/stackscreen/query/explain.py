@@ -1,0 +1,118 @@
+"""Why a pair is predicted to be what it is: what each feature adds, and the computed interfaces nearest to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from ml import pair_features
+from ml.artefact import PairModel
+from ml.explain import Explanation, explain
+from ml.feature_store import load_table
+from ml.neighbours import Neighbour, nearest
+from ml.pair_features import PairFeatures
+from ml.registry import load_artefact, served_versions
+from schema import Material, ModelVersion, ScreeningRunModel
+from schema.errors import StackscreenError
+from schema.vocabulary import MaterialKind
+
+PAIR_FAMILIES = frozenset({"lightgbm-residual", "calibrated-baseline"})
+"""Kinds of model that `ml.artefact.PairModel` reads."""
+
+
+class UnknownLayerError(StackscreenError):
+    """A pair cannot be explained, for want of one of its layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One prediction of one pair, explained.
+
+    Attributes:
+        model: name of the model.
+        domain: what it learned from.
+        version: its number.
+        explanation: physics and contributions.
+        domain_distance: of the lower and the upper layer from the training layers, 1 = the edge.
+        neighbours: the nearest computed interfaces, with their values.
+    """
+
+    model: str
+    domain: str
+    version: int
+    explanation: Explanation
+    domain_distance: tuple[float, float]
+    neighbours: list[Neighbour]
+
+
+def explain_pair(
+    connection: Connection, bottom_uid: str, top_uid: str, *, target: str | None = None, run_id: int | None = None
+) -> list[Explained]:
+    """Explain what is predicted of two monolayers in no particular registry.
+
+    Args:
+        connection: to read with.
+        bottom_uid, top_uid: uids of the layers.
+        target: quantity key; all served targets if None.
+        run_id: explain the versions that this run predicted with; None takes those served now.
+
+    Raises:
+        UnknownLayerError: a uid is that of no monolayer, or the layer's features are not computed yet.
+    """
+    ids = [_material(connection, uid) for uid in (bottom_uid, top_uid)]
+    table = load_table(connection, only=sorted(set(ids)))
+    rows = table.rows(np.array(ids))
+    for uid, row in zip((bottom_uid, top_uid), rows, strict=True):
+        if row < 0:
+            raise UnknownLayerError(f"The features of {uid} are not computed yet.", hint="Run `stackscreen features`.")
+    features = PairFeatures(table.values)(rows[:1], rows[1:])[0]
+    different = ids[0] != ids[1] and features[pair_features.COLUMN["gap_min"]] != 0
+    found = []
+    for version in _versions(connection, run_id, target):
+        model = _model(load_artefact(connection, version.id))
+        distance = model.domain.partners(table.values, rows[:1], rows[1:])[0]
+        found.append(
+            Explained(
+                version.name,
+                version.domain,
+                version.id,
+                explain(model, features, different=bool(different)),
+                (float(distance[0]), float(distance[1])),
+                nearest(connection, model.domain, version.domain, model.target, ids[0], ids[1]),
+            )
+        )
+    return found
+
+
+def _material(connection: Connection, uid: str) -> int:
+    query = select(Material.id).where(
+        Material.uid == uid, Material.kind == MaterialKind.MONOLAYER, Material.withdrawn_at.is_(None)
+    )
+    number = connection.execute(query).scalar_one_or_none()
+    if number is None:
+        raise UnknownLayerError(
+            f"{uid} is not a monolayer of the database.",
+            hint="Explained are pairs of monolayers. Find a uid: SELECT uid FROM analyst.monolayers, or the dashboard.",
+        )
+    return int(number)
+
+
+def _versions(connection: Connection, run_id: int | None, target: str | None) -> list[Any]:
+    if run_id is None:
+        chosen = ModelVersion.id.in_(list(served_versions(connection)))
+    else:
+        of_run = select(ScreeningRunModel.model_version_id).where(ScreeningRunModel.run_id == run_id)
+        chosen = ModelVersion.id.in_(of_run)
+    query = select(ModelVersion.id, ModelVersion.name, ModelVersion.domain, ModelVersion.target, ModelVersion.family)
+    rows = connection.execute(query.where(chosen).order_by(ModelVersion.target, ModelVersion.id)).all()
+    return [row for row in rows if row.family in PAIR_FAMILIES and target in {None, row.target}]
+
+
+@lru_cache(maxsize=16)
+def _model(artefact: bytes) -> PairModel:
+    # Reading a model costs more than asking it, and the same few are asked again and again.
+    return PairModel.from_bytes(artefact)
