@@ -35,7 +35,7 @@ def _table() -> MemberTable:
     size = len(MEMBERS)
     areas = np.array([9.0, 9.27, *[9.0] * (size - 2)])
     tau = np.full(size, 0.5 + 0.866j)
-    return MemberTable(size - 1, np.arange(size), np.full(size, 3), np.log(areas), tau, columns)
+    return MemberTable(size - 1, np.arange(size), np.arange(size), np.full(size, 3), np.log(areas), tau, columns)
 
 
 def described(bottom: str, top: str, strain: float = 0.01) -> dict[str, Any]:
