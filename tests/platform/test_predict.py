@@ -34,7 +34,7 @@ from stackscreen.build import build
 from stackscreen.cli import app
 from stackscreen.predict.describe import Described, describe
 from stackscreen.predict.errors import NotPredictedError, PredictInputError
-from stackscreen.predict.inputs import Given, given_structures
+from stackscreen.predict.inputs import Given, from_ase, given_structures
 from stackscreen.predict.output import COLUMNS
 from stackscreen.predict.predictor import NotPredicted, Prediction, Predictor
 from stackscreen.predict.recognise import KnownLayers
@@ -70,13 +70,7 @@ def homobilayers() -> list[Atoms]:
 
 
 def given_frames(*frames: Atoms) -> list[Given]:
-    from etl.records import Atoms as EtlAtoms
-
-    out = []
-    for number, atoms in enumerate(frames):
-        a, b, c = (bool(flag) for flag in atoms.pbc)
-        out.append(Given(str(number), EtlAtoms(atoms.numbers, atoms.positions, atoms.cell.array, (a, b, c))))
-    return out
+    return [from_ase(str(number), atoms) for number, atoms in enumerate(frames)]
 
 
 def predicted(predictor: Predictor, *frames: Atoms) -> list[dict[str, Prediction]]:
