@@ -31,8 +31,12 @@ _SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
 LARGE = Settings(loss="l1", leaves=31, min_rows=20, columns=0.4, rounds=200, rate=0.07, members=3)
-SMALL = Settings()
-SMALLEST = Settings(leaves=7, rounds=150, columns=0.5)
+SMALL = Settings(rounds=200, rate=0.07, columns=0.4)
+SMALLEST = Settings(leaves=7, rounds=120, rate=0.07, columns=0.4)
+
+
+SCREENED = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
+"""What a screen asks of every pair."""
 
 
 @dataclass(frozen=True)
