@@ -7,7 +7,6 @@ from importlib import import_module
 
 BENCHMARKS = {
     "blocks": "how alike the blocks of a screen are in time, cut by pairs and cut by cost",
-    "blocks": "how alike the blocks of a screen are in time, cut by pairs and cut by cost",
     "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
     "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
     "fusion": "graph-fusion heads beside the trees, on the same folds",
@@ -15,9 +14,11 @@ BENCHMARKS = {
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "kills": "worker, broker and database killed at random during a run, beside an undisturbed one",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",
+    "peers": "the same pairs through pymatgen's ZSL with LightGBM a row, and through ours: cost of a pair",
     "pipeline": "import, deduplicate, describe and screen whole databases, then import again",
     "queries": "twenty filters of the dashboard over all candidates of a published run, beside SQL",
-    "scan": "twenty filters over all pairs of a C2DB-sized run, counted exactly",
+    "scaling": "cost of a pair against the number of layers and the size of supercells, with a plot",
+    "scan": "twenty filters over all pairs, random ones or those of a published run, counted exactly",
     "zsl": "the smallest supercells beside pymatgen's exhaustive search, and published moiré cells",
 }
 
