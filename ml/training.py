@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from ml.baselines import FLOORS, Calibrated
 from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
 from ml.cleaning import rule_of
 from ml.domain import Domain
+from ml.explain import importance
 from ml.judging import Judged
 from ml.models.tree_ensemble import FIXED, TreeEnsemble
 from ml.report import Report
@@ -100,7 +101,8 @@ def steps(rows: Rows, *, repeats: int = 1) -> int:
     total = 0
     for task in _tasks(rows):
         for seen in [task.known] if task.one_state else [task.known, task.unknown]:
-            total += judging.steps(seen, lineup(seen, task.target), repeats=repeats) + 1
+            curve = seen is task.unknown
+            total += judging.steps(seen, lineup(seen, task.target), repeats=repeats, curve=curve) + 1
     return total
 
 
@@ -150,19 +152,23 @@ class _Made:
     state: State
     judged: Judged
     method: str
+    importance: Sequence[tuple[str, float]]
 
     @property
     def reports(self) -> list[Report]:
-        """Evaluations, those of the strict split first."""
-        return self.judged.reports
+        """Evaluations, those of the strict split first, with what the trees go by."""
+        first, *others = self.judged.reports
+        return [first.with_importance(self.importance), *others]
 
 
 def _train_one(task: _Task, repeats: int, on_step: OnStep) -> Trained:
     target = task.target
     seen = [task.known] if task.one_state else [task.known, task.unknown]
     judged = [
-        judging.judge(rows, lineup(rows, target), repeats=repeats, on_step=on_step) for rows in seen
-    ]  # fmt: skip
+        # What a screen asks about is looked at hardest.
+        judging.judge(rows, lineup(rows, target), repeats=repeats, curve=rows is task.unknown, on_step=on_step)
+        for rows in seen
+    ]
     known = _made(task.known, target, judged[0], registry_known=True)
     unknown = _made(task.unknown, target, judged[-1], registry_known=False)
     if task.one_state and known.state.ensemble == unknown.state.ensemble:
@@ -205,7 +211,7 @@ def _made(rows: InterfaceRows, target: str, judged: Judged, *, registry_known: b
         ensemble = TreeEnsemble(_baseline(rows, target, asked, labelled))
         asked = f"{asked}, {view}" if view else asked
     intervals = judging.intervals(rows, judged, asked, alike=not registry_known)
-    return _Made(State(ensemble, intervals, rows.source), judged, asked)
+    return _Made(State(ensemble, intervals, rows.source), judged, asked, importance(ensemble, rows.features[labelled]))
 
 
 def _baseline(rows: InterfaceRows, target: str, name: str, labelled: NDArray[np.bool_]) -> Calibrated:
