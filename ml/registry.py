@@ -227,7 +227,8 @@ def load_artefact(connection: Connection, version_id: int) -> bytes:
     return bytes(row.artefact)
 
 
-def targets_served_by_own_models(connection: Connection) -> set[str]:
-    """Targets that are served by a model trained here, not by one that came with the project."""
+def served_by_own_models(connection: Connection) -> set[tuple[str, str]]:
+    """Target and domain of what is served by a model trained here, not by one that came with the project."""
     own = func.coalesce(ModelVersion.card["origin"].astext, "") != SHIPPED
-    return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served, own)).scalars())
+    query = select(ModelVersion.target, ModelVersion.domain).where(ModelVersion.served, own)
+    return {(row.target, row.domain) for row in connection.execute(query)}
