@@ -14,9 +14,11 @@ BENCHMARKS = {
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "kills": "worker, broker and database killed at random during a run, beside an undisturbed one",
     "pairs": "coincidence lattices per second, beside pymatgen's Zur-McGill search",
+    "peers": "the same pairs through pymatgen's ZSL with LightGBM a row, and through ours: cost of a pair",
     "pipeline": "import, deduplicate, describe and screen whole databases, then import again",
     "queries": "twenty filters of the dashboard over all candidates of a published run, beside SQL",
-    "scan": "twenty filters over all pairs of a C2DB-sized run, counted exactly",
+    "scaling": "cost of a pair against the number of layers and the size of supercells, with a plot",
+    "scan": "twenty filters over all pairs, random ones or those of a published run, counted exactly",
     "zsl": "the smallest supercells beside pymatgen's exhaustive search, and published moiré cells",
 }
 

@@ -19,6 +19,7 @@ from etl.records import Atoms, Record
 from etl.source import get_source
 from etl.sources.hetdb import cell_of_uid
 from ml import interfaces, on_bulk
+from ml.alignment import ALIGNMENT_TYPE, alignment_class
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.features import Layer
 from ml.interfaces import Interface, LayerTable, assemble
@@ -94,6 +95,12 @@ def labels_of(record: Record) -> dict[str, float]:
         if value is not None and fact.quantity.key not in doubted:
             found.setdefault(fact.quantity.key, []).append(value)
     return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def edges_of(record: Record) -> dict[tuple[str, Face | None], float]:
+    """Gap and band edges of a stack by quantity and face."""
+    wanted = {GAP.key, VBM.key, CBM.key}
+    return {(f.quantity.key, f.face): float(f.value) for f in record.facts if f.quantity.key in wanted}
 
 
 def read_all(
@@ -191,9 +198,10 @@ def hetml(folder: Path, _: C2DB) -> InterfaceRows:
         labels = labels_of(record)
         if stack.distance is not None:
             labels[INTERLAYER_DISTANCE.key] = stack.distance
-        kind = interfaces.alignment_label(record.payload)
-        if kind is not None:
-            labels[interfaces.ALIGNMENT_TYPE] = kind
+        if {stack.bottom_name, stack.top_name} <= layers.keys():
+            kind = alignment_class(edges_of(record), layers[stack.bottom_name], layers[stack.top_name])
+            if kind is not None:
+                labels[ALIGNMENT_TYPE] = kind
         found.append(
             Interface(
                 record.external_id,

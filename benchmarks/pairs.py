@@ -23,7 +23,8 @@ from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
 
 
-def _lattices(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
+def lattices(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cells in Å and numbers of atoms of every row of an ASE database."""
     with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as database:
         rows = database.execute("SELECT cell, natoms FROM systems").fetchall()
     cells = [np.frombuffer(cell, "<f8").reshape(3, 3) for cell, _ in rows]
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--max-atoms", type=int, default=200)
     options = parser.parse_args(arguments)
     limits = PairLimits(options.max_strain, options.max_area, options.max_atoms)
-    cells, atoms = _lattices(options.c2db)
+    cells, atoms = lattices(options.c2db)
     planes = [PlaneLattice.from_vectors(cell[0], cell[1]) for cell in cells]
     ln_area, tau = np.array([p.ln_area for p in planes]), np.array([p.tau for p in planes])
     small = ShapeTable.build(ln_area[:2], tau[:2], atoms[:2], limits)  # compiles

@@ -7,7 +7,7 @@ compressed, and compression is not part of the digest.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,13 @@ import orjson
 from numpy.typing import NDArray
 
 from ml import pair_features
-from ml.baselines import Calibrated
 from ml.domain import Domain
-from ml.models.lightgbm_pair import ResidualModel
-from ml.uncertainty import Conformal
+from ml.models.tree_ensemble import TreeEnsemble
+from ml.uncertainty import ByUnseen
 from schema.errors import StackscreenError
 
 FORMAT = "stackscreen.pair-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class ArtefactError(StackscreenError):
@@ -39,16 +38,28 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Fallback:
-    """Physics, as it is, that is given in place of the model.
+class State:
+    """What answers for pairs in one state: with their registry known, or without.
 
     Attributes:
-        feature: pair feature that is the estimate.
-        half_width: of its 90 % interval, in the target's unit.
+        ensemble: calibrated physics and trees; physics alone where the trees did not win.
+        intervals: half-widths by number of partners that training has not seen.
+        source: key of the source that taught it.
     """
 
-    feature: str
-    half_width: float
+    ensemble: TreeEnsemble
+    intervals: ByUnseen
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For an artefact."""
+        return {"ensemble": self.ensemble.as_json(), "intervals": self.intervals.as_json(), "source": self.source}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> State:
+        """The inverse of `as_json`."""
+        ensemble = TreeEnsemble.from_json(data["ensemble"])
+        return cls(ensemble, ByUnseen.from_json(data["intervals"]), str(data["source"]))
 
 
 @dataclass(frozen=True)
@@ -58,71 +69,62 @@ class PairModel:
     Attributes:
         target: quantity key.
         unit: of the target.
-        domain_name: what it was trained and validated on.
-        baseline: calibrated physics; alone, the whole prediction where the trees did not win.
-        trees: LightGBM's text, or None.
-        features: pair features that the trees read.
-        known, unknown: intervals where the registry is known, and where it is not.
+        domain_name: kind of interface that it was trained and validated on: value of `InterfaceKind`.
+        known, unknown: what answers where the registry is known, and where it is not, as in a moiré.
         domain: region that training covered.
-        different: what is given for two different semiconductors, where the model has been seen to lose there; None
-            if the model itself is.
+        trained_on: names of the layers that training has seen, sorted.
     """
 
     target: str
     unit: str
     domain_name: str
-    baseline: Calibrated
-    trees: str | None
-    features: tuple[str, ...]
-    known: Conformal
-    unknown: Conformal
+    known: State
+    unknown: State
     domain: Domain
-    different: Fallback | None = None
-    _residual: list[ResidualModel] = field(default_factory=list, compare=False, repr=False)
+    trained_on: tuple[str, ...] = ()
 
     @property
     def family(self) -> str:
         """Kind of model, as the registry names it."""
-        return "calibrated-baseline" if self.trees is None else "lightgbm-residual"
+        return "lightgbm-residual" if any(state.ensemble.members for state in self.states) else "calibrated-baseline"
+
+    @property
+    def states(self) -> tuple[State, State]:
+        """With the registry known, and without."""
+        return self.known, self.unknown
+
+    def state(self, registry_known: bool) -> State:
+        """What answers."""
+        return self.known if registry_known else self.unknown
 
     def predict(
         self,
         rows: NDArray[np.floating],
         *,
         registry_known: bool = False,
-        different: NDArray[np.bool_] | None = None,
+        unseen: NDArray[np.integer] | None = None,
     ) -> Prediction:
         """Predict pairs.
 
         Args:
             rows: pair features, shape (pairs, len(ml.pair_features.NAMES)).
             registry_known: whether their registry block is filled.
-            different: whether the two layers of a pair are different semiconductors, shape (pairs,); None if none are.
+            unseen: how many of a pair's partners training has not seen, shape (pairs,); None if both of them.
         """
-        rule = self.different
-        if rule is not None and different is not None and different.any():
-            # The trees are what takes time: they see only the pairs that they decide.
-            value = np.maximum(rows[:, pair_features.COLUMN[rule.feature]].astype(float), self.baseline.floor)
-            half = np.full(len(rows), rule.half_width)
-            if not different.all():
-                same = self.predict(rows[~different], registry_known=registry_known)
-                value[~different], half[~different] = same.value, same.upper - same.value
-            return self._with_interval(value, half)
-        value = self._value(rows)
-        return self._with_interval(value, (self.known if registry_known else self.unknown).half_widths(value))
-
-    def _value(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
-        if self.trees is None:
-            return self.baseline.predict(rows)
-        if not self._residual:
-            self._residual.append(ResidualModel(self.target, self.baseline, self.trees, self.features))
-        return self._residual[0].predict(rows)
-
-    def _with_interval(self, value: NDArray[np.float64], half: NDArray[np.float64]) -> Prediction:
-        return Prediction(value, np.maximum(value - half, self.baseline.floor), value + half)
+        state = self.state(registry_known)
+        each = state.ensemble.each(rows)
+        value = each.mean(axis=0)
+        spread = each.std(axis=0) if len(each) > 1 else None
+        strangers = np.full(len(rows), 2) if unseen is None else unseen
+        half = state.intervals.half_widths(value, strangers, spread)
+        return Prediction(value, np.maximum(value - half, state.ensemble.baseline.floor), value + half)
 
     def to_bytes(self) -> bytes:
         """The document; the same model gives the same bytes."""
+        unknown = self.unknown.as_json()
+        if self.unknown.ensemble == self.known.ensemble:
+            # One ensemble answers in both states: it is written once.
+            unknown["ensemble"] = None
         return orjson.dumps(
             {
                 "format": FORMAT,
@@ -130,16 +132,11 @@ class PairModel:
                 "target": self.target,
                 "unit": self.unit,
                 "domain_name": self.domain_name,
-                "pair_features": {
-                    "key": pair_features.KEY,
-                    "version": pair_features.VERSION,
-                    "names": list(self.features),
-                },
-                "baseline": self.baseline.as_json(),
-                "trees": self.trees,
-                "intervals": {"known": self.known.as_json(), "unknown": self.unknown.as_json()},
+                "pair_features": {"key": pair_features.KEY, "version": pair_features.VERSION},
+                "known": self.known.as_json(),
+                "unknown": unknown,
                 "domain": self.domain.as_json(),
-                "different": None if self.different is None else asdict(self.different),
+                "trained_on": list(self.trained_on),
             },
             option=orjson.OPT_SORT_KEYS,
         )
@@ -162,24 +159,26 @@ class PairModel:
             if content["format"] != FORMAT or content["format_version"] != FORMAT_VERSION:
                 raise KeyError("format")
             inputs = content["pair_features"]
+            if content["unknown"]["ensemble"] is None:
+                content["unknown"]["ensemble"] = content["known"]["ensemble"]
+            known, unknown = State.from_json(content["known"]), State.from_json(content["unknown"])
+            if unknown.ensemble == known.ensemble:
+                unknown = replace(unknown, ensemble=known.ensemble)
             model = cls(
                 content["target"],
                 content["unit"],
                 content["domain_name"],
-                Calibrated.from_json(content["baseline"]),
-                content["trees"],
-                tuple(inputs["names"]),
-                Conformal.from_json(content["intervals"]["known"]),
-                Conformal.from_json(content["intervals"]["unknown"]),
+                known,
+                unknown,
                 Domain.from_json(content["domain"]),
-                None if content["different"] is None else Fallback(**content["different"]),
+                tuple(content["trained_on"]),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise ArtefactError(
                 "The model's artefact is not a pair model that this version reads.",
                 hint="Register the shipped models again: stackscreen models register",
             ) from error
-        if inputs["version"] not in pair_features.READABLE:
+        if inputs["version"] != pair_features.VERSION:
             raise ArtefactError(
                 f"The model of {model.target} reads pair features v{inputs['version']}, and this version computes "
                 f"v{pair_features.VERSION}.",

@@ -5,45 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.registry import EMBEDDING
 from ml.report import Report
 from ml.report_card import how_good
 from schema.quantities import QUANTITIES
 from schema.vocabulary import InterfaceKind
 
-_METHODS = ("method", "n", "MAE", "RMSE", "R²", "coverage of 90 %", "by material", "mean half-width")
-
-LIMITS = """\
-- Learnt from homobilayers alone. **Heterobilayers are outside the domain it was validated on**: for two different
-  layers the number rests on the physics estimate and on averages of the two layers' descriptors, and no interval was
-  calibrated on such pairs unless the card says so. Treat it as a ranking aid.
-- The screen's pairs have no single registry: what holds for them is the line "registry unknown".
-- Strain is not an input. Layers are taken unstrained.
-- PBE throughout: gaps are PBE gaps, binding energies PBE-D3.
-- `domain_distance` says how far a layer lies from those in training (1 = the edge). Beyond 1 the prediction
-  extrapolates and its interval promises nothing.
-- Nothing is predicted for layers on bulk surfaces."""
-
-
 _SHARED_LIMITS = """\
 - Layers are taken as their isolated, unstrained selves; the relaxed stack's geometry is never an input.
-- PBE edges and gaps of the layers are the only electronic inputs, so that predicted gaps are of the labels' functional
-  as far as training shows it.
+- The layers' PBE gaps and band edges are the only electronic inputs; what is predicted is of the labels' functional.
 - `domain_distance` says how far either partner lies from those in training (1 = the edge). Beyond 1 the prediction
   extrapolates and its interval promises nothing."""
-LIMITS_OF: dict[str, str] = {
+LIMITS: dict[str, str] = {
+    InterfaceKind.HOMOBILAYER.value: """\
+- Learnt from homobilayers alone: two different layers are answered for by the heterobilayers' model.
+- A twisted homobilayer has no single registry: what holds for it is the line "registry unknown".
+""",
     InterfaceKind.HETEROBILAYER.value: """\
-- Learnt from heterobilayers of semiconductors of few prototypes, far fewer than there are pairs: intervals are those of
-  the number of partners that training has not seen.
-"""
-    + _SHARED_LIMITS,
+- Learnt from heterobilayers of few prototypes, far fewer than there are pairs. Most pairs of a screen have two partners
+  that training has not seen, and intervals are those of that number.
+- Calculations of a single registry and of moiré cells come from different sources and functionals: each state answers
+  in its own.
+""",
     InterfaceKind.ON_BULK.value: """\
-- Learnt from a few films on elemental metals. Other films and compound substrates are outside what it was validated on.
-"""
-    + _SHARED_LIMITS,
+- Learnt from three films on elemental metals. Other films and compound substrates are outside what it was validated on.
+""",
 }
-"""By domain, where it is not the homobilayers', whose limits are `LIMITS`."""
+"""What is to be known of each domain, before what holds for all."""
 
 
 def card_markdown(content: Mapping[str, Any], plots: Mapping[str, str] | None = None) -> str:
@@ -76,7 +64,7 @@ def _pair_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         "",
         "## What it does",
         "",
-        card.get("what_it_does") or _residual_trees(card),
+        _what_it_does(card),
         "",
         "## Data",
         "",
@@ -87,84 +75,32 @@ def _pair_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         "",
     ]
     reports = [Report.from_json(report) for report in content.get("reports", [])]
-    lines += how_good(reports, quantity.unit, plots) if reports else _stored_metrics(content)
-    if card.get("different_layers"):
-        rule = card["different_layers"]
-        lines += [
-            f"**For two different semiconductors the trees are not used**: `{rule['feature']}` is given as it is, "
-            f"with a half-width of {rule['half_width']:g} {quantity.unit}: the trees were seen to lose to it there.",
-            "",
-        ]
-    if card.get("external_checks"):
-        lines += ["## On heterobilayers it was not trained on", "", *_external(card["external_checks"]), ""]
-    lines += ["## Where it stops being valid", "", LIMITS_OF.get(content["domain"], LIMITS), ""]
+    lines += how_good(reports, quantity.unit, plots) if reports else ["No evaluation of it is kept.", ""]
+    lines += ["## Where it stops being valid", "", LIMITS[content["domain"]] + _SHARED_LIMITS, ""]
     return "\n".join(lines)
 
 
-def _residual_trees(card: Mapping[str, Any]) -> str:
-    calibration = card["calibration"]
-    return (
-        f"Physics estimate `{card['physics']}`, calibrated by a straight line "
-        f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x), plus gradient-boosted trees on what is "
-        f"left. The trees read {len(card['features']['names'])} components of the feature set "
-        f"{card['features']['set']}: the isolated layers and, where there is one, the registry. The "
-        "relaxed stack's geometry is never an input."
+def _what_it_does(card: Mapping[str, Any]) -> str:
+    read = (
+        f"The trees read {len(card['features']['names'])} components of the feature set {card['features']['set']}: the "
+        "isolated layers and, where there is one, the registry. The relaxed stack's geometry is never an input."
     )
+    lines = []
+    for key, state in card["states"].items():
+        line = _line(state["physics"]["feature"] or "mean of the training rows", state["physics"])
+        trees = (
+            f", plus the mean of ensembles of {state['trees']} trees in all on what is left" if state["trees"] else ""
+        )
+        learned = f"learned from {state['rows']} rows of {state['source']}"
+        lines.append(f"Registry {key}: {line[0].lower()}{line[1:]}{trees}, {learned}.")
+    return "\n".join([*lines, read] if card["features"]["names"] else lines)
 
 
-def _stored_metrics(content: Mapping[str, Any]) -> list[str]:
-    """Tables of a version that was registered with its metrics alone."""
-    card, unit = content["card"], QUANTITIES[content["target"]].unit
-    lines = [
-        f"Errors in {unit}, out of fold ({card['folds']['number']} folds, {card['folds']['rule']}). What "
-        "counts is leave-material-out: no layer of a test row is in training. The random split is there to show how it "
-        "flatters. Intervals are calibrated without the fold they are tested on: with the registry known every row "
-        "counts alike, otherwise every material.",
-        "",
-    ]
-    for split, methods in content["metrics"].items():
-        lines += [f"### {split}", "", _row(_METHODS), _row(["---"] * len(_METHODS))]
-        lines += [_row(_metric_cells(name, values)) for name, values in methods.items()]
-        lines.append("")
-    return lines + _warnings(content)
-
-
-def _warnings(content: Mapping[str, Any]) -> list[str]:
-    """Where the served model loses to calibrated physics, said aloud."""
-    physics = f"{content['card']['physics']}, calibrated"
-    out = []
-    for split, methods in content["metrics"].items():
-        model, line = methods.get(REGISTRY_UNKNOWN), methods.get(physics)
-        if model and line and model["mae"] >= line["mae"]:
-            out += [
-                f"**Under {split} the model's mean absolute error ({model['mae']:.3f}) is not below that of calibrated "
-                f"physics ({line['mae']:.3f}); root mean squares are {model['rmse']:.3f} and {line['rmse']:.3f}.** For "
-                "layers of a stoichiometry that training does not hold, trust it no more than the physics.",
-                "",
-            ]
-    return out
-
-
-def _metric_cells(name: str, values: Mapping[str, Any]) -> list[str]:
-    def share(key: str) -> str:
-        return "" if values.get(key) is None else f"{100 * values[key]:.1f} %"
-
-    width = "" if values.get("width") is None else f"{values['width']:.3g}"
-    return [
-        name,
-        str(values["n"]),
-        f"{values['mae']:.3f}",
-        f"{values['rmse']:.3f}",
-        f"{values['r2']:.3f}",
-        share("coverage"),
-        share("coverage_by_material"),
-        width,
-    ]
-
-
-def _external(checks: Mapping[str, Any]) -> list[str]:
-    lines = [checks["what"], "", _row(_METHODS), _row(["---"] * len(_METHODS))]
-    return lines + [_row(_metric_cells(name, values)) for name, values in checks["metrics"].items()]
+def _line(physics: str, calibration: Mapping[str, Any]) -> str:
+    return (
+        f"Physics estimate `{physics}`, calibrated by a straight line "
+        f"({calibration['intercept']:.4g} + {calibration['slope']:.4g} x)"
+    )
 
 
 def _encoder_card(content: Mapping[str, Any]) -> str:

@@ -90,6 +90,10 @@ def lineup(rows: InterfaceRows, target: str) -> Lineup:
     if head is not None:
         methods.append(head.method)
         best = f"{head.method.name}, {REGISTRY_UNKNOWN}" if moire else head.method.name
+    classifier = heads.CLASSIFIED.get((rows.domain, target)) if rows.names == NAMES else None
+    if classifier is not None:
+        methods.append(classifier)
+        best = classifier.name
     views: Views = {"": lambda seen: seen, REGISTRY_UNKNOWN: hide_registry} if moire else AS_THEY_ARE
     return Lineup(target, tuple(floors), tuple(methods), best, views, classes)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ml import pair_features
 from ml.artefact import PairModel
+from ml.models.tree_ensemble import TreeEnsemble
 
 MAX_ROWS = 2000
 """Rows that a global importance is averaged over: the means no longer move beyond."""
@@ -65,67 +66,65 @@ class Explanation:
     note: str = ""
 
 
-def shap_values(model: PairModel, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+def shap_values(ensemble: TreeEnsemble, rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """What each feature that the trees read adds to each prediction, and what they add on average.
 
     Args:
-        model: with trees.
+        ensemble: with members; the mean of theirs is given.
         rows: pair features, shape (n, len(pair_features.NAMES)).
 
     Returns:
-        Shape (n, len(model.features) + 1), in the target's unit; the last column is the mean over training.
+        Shape (n, len(ensemble.features) + 1), in the target's unit; the last column is the mean over training.
 
     Raises:
-        ValueError: the model has no trees.
+        ValueError: the ensemble has no trees.
     """
-    if model.trees is None:
-        raise ValueError(f"the model of {model.target} has no trees")
-    columns = [pair_features.COLUMN[name] for name in model.features]
-    booster = lightgbm.Booster(model_str=model.trees)
-    return np.asarray(booster.predict(rows[:, columns], pred_contrib=True), float)
+    if not ensemble.members:
+        raise ValueError("an ensemble without members has no trees")
+    seen = rows[:, [pair_features.COLUMN[name] for name in ensemble.features]]
+    each = [lightgbm.Booster(model_str=text).predict(seen, pred_contrib=True) for text in ensemble.members]
+    return np.asarray(np.mean(each, axis=0), float)
 
 
-def explain(model: PairModel, row: NDArray[np.floating], *, different: bool = False) -> Explanation:
+def explain(
+    model: PairModel, row: NDArray[np.floating], *, registry_known: bool = False, unseen: int = 2
+) -> Explanation:
     """Take one prediction apart.
 
     Args:
         model: what predicted.
         row: pair features, shape (len(pair_features.NAMES),).
-        different: whether the two layers are different semiconductors: see `PairModel.predict`.
+        registry_known: whether their registry block is filled.
+        unseen: how many of the two partners training has not seen.
     """
     rows = np.asarray(row, np.float32)[None, :]
-    predicted = model.predict(rows, different=np.array([different]))
+    predicted = model.predict(rows, registry_known=registry_known, unseen=np.array([unseen]))
     value, lower, upper = (float(end[0]) for end in (predicted.value, predicted.lower, predicted.upper))
-    if different and model.different is not None:
-        note = "The model loses to this estimate on two different semiconductors, which is given as it is."
-        name = model.different.feature
-        return Explanation(model.target, model.unit, value, lower, upper, value, name, 0.0, (), note)
-    physics = float(model.baseline.predict(rows)[0])
-    name = f"{model.baseline.feature or 'mean'}, calibrated"
-    if model.trees is None:
+    ensemble = model.state(registry_known).ensemble
+    physics = float(ensemble.baseline.predict(rows)[0])
+    name = f"{ensemble.baseline.feature}, calibrated" if ensemble.baseline.feature else "mean of the training rows"
+    if not ensemble.members:
         note = "No model beats this estimate on unseen materials, so it is given."
         return Explanation(model.target, model.unit, value, lower, upper, physics, name, 0.0, (), note)
-    shares = shap_values(model, rows)[0]
+    shares = shap_values(ensemble, rows)[0]
     order = np.argsort(-np.abs(shares[:-1]), kind="stable")
-    contributions = tuple(_contribution(model.features[k], rows[0], float(shares[k])) for k in order if shares[k] != 0)
-    return Explanation(
-        model.target, model.unit, value, lower, upper, physics, name, float(shares[-1]), contributions
-    )  # fmt: skip
+    parts = tuple(_contribution(ensemble.features[k], rows[0], float(shares[k])) for k in order if shares[k] != 0)
+    return Explanation(model.target, model.unit, value, lower, upper, physics, name, float(shares[-1]), parts)
 
 
-def importance(model: PairModel, rows: NDArray[np.floating]) -> list[tuple[str, float]]:
+def importance(ensemble: TreeEnsemble, rows: NDArray[np.floating]) -> list[tuple[str, float]]:
     """Mean absolute SHAP value of each feature, in the target's unit, the largest first; none without trees.
 
     Args:
-        model: any.
+        ensemble: any.
         rows: pair features of the training rows, shape (n, len(pair_features.NAMES)); of many, `MAX_ROWS` are drawn.
     """
-    if model.trees is None or not len(rows):
+    if not ensemble.members or not len(rows):
         return []
     if len(rows) > MAX_ROWS:
         rows = rows[np.sort(np.random.default_rng(SEED).choice(len(rows), MAX_ROWS, replace=False))]
-    mean = np.abs(shap_values(model, rows)[:, :-1]).mean(axis=0)
-    return [(model.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
+    mean = np.abs(shap_values(ensemble, rows)[:, :-1]).mean(axis=0)
+    return [(ensemble.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
 
 
 def _contribution(feature: str, row: NDArray[np.floating], shap: float) -> Contribution:

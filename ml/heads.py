@@ -11,9 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ml import baselines, pair_features
+from ml.alignment import ALIGNMENT_TYPE
+from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, Trees
 from ml.pair_features import ALIGNMENT, CONTRASTS, EDGE_MEANS, ELECTRONIC_MEANS, GAPS, MATCH, NAMES, REGISTRY, STACKING
-from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
+from schema.quantities import (
+    BINDING_ENERGY,
+    BINDING_ENERGY_PER_ATOM,
+    CBM,
+    GAP,
+    INTERLAYER_DISTANCE,
+    SLIDE_STABILITY,
+    VBM,
+)
 from schema.vocabulary import InterfaceKind
 
 HOMO, HETERO, ON_BULK = (kind.value for kind in InterfaceKind)
@@ -31,8 +41,21 @@ _SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
 LARGE = Settings(loss="l1", leaves=31, min_rows=20, columns=0.4, rounds=200, rate=0.07, members=3)
-SMALL = Settings()
-SMALLEST = Settings(leaves=7, rounds=150, columns=0.5)
+SMALL = Settings(rounds=140, rate=0.09, columns=0.4)
+SMALLEST = Settings(leaves=7, rounds=120, rate=0.07, columns=0.4)
+
+
+SCREENED = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
+"""What a screen asks of every pair."""
+
+
+CLASSIFIED: dict[tuple[str, str], ClassTrees] = {
+    (HOMO, SLIDE_STABILITY.key): ClassTrees(
+        _ALONE, Settings(rounds=120, rate=0.08, min_rows=20, members=1, columns=0.4)
+    ),
+    (HETERO, ALIGNMENT_TYPE): ClassTrees(_MOIRE, Settings(rounds=60, rate=0.08, columns=0.4, members=3)),
+}
+"""How targets that are classes are learned, by domain and target."""
 
 
 @dataclass(frozen=True)

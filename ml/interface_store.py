@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, select, text
 
 from ml import interfaces, on_bulk
+from ml.alignment import ALIGNMENT_TYPE, alignment_class
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.feature_store import load_layers
 from ml.features import Layer
@@ -16,7 +17,8 @@ from ml.interfaces import Interface, LayerTable, assemble
 from ml.rows import InterfaceRows
 from ml.stacks import part
 from schema.materials import Material
-from schema.vocabulary import InterfaceKind
+from schema.quantities import CBM, GAP, VBM
+from schema.vocabulary import Face, InterfaceKind
 
 SOURCES: dict[str, tuple[str, ...]] = {
     InterfaceKind.HOMOBILAYER.value: ("bidb",),
@@ -36,7 +38,7 @@ _INTERFACES = text("""
     LEFT JOIN structure st ON st.id = i.structure_id
     LEFT JOIN stacking k ON k.interface_id = i.id
     LEFT JOIN LATERAL (
-        SELECT jsonb_agg(jsonb_build_array(p.key, pv.value, pv.label)) AS labels
+        SELECT jsonb_agg(jsonb_build_array(p.key, pv.value, pv.label, pv.face)) AS labels
         FROM property_value pv
         JOIN property p ON p.id = pv.property_id
         WHERE pv.source_record_id = r.id
@@ -89,9 +91,10 @@ def _bilayers(connection: Connection, domain: str, source: str, rows: Sequence[A
         slabs = _slabs(row, layers) if row.bottom in layers and row.top in layers else None
         stacktype = row.payload.get("stacktype")
         labels = _labels(row)
-        kind = interfaces.alignment_label(row.payload)
-        if kind is not None:
-            labels[interfaces.ALIGNMENT_TYPE] = kind
+        if slabs is None and row.bottom in layers and row.top in layers:
+            kind = alignment_class(_edges(row), layers[row.bottom], layers[row.top])
+            if kind is not None:
+                labels[ALIGNMENT_TYPE] = kind
         found.append(
             Interface(
                 row.external_id,
@@ -114,11 +117,21 @@ def _bilayers(connection: Connection, domain: str, source: str, rows: Sequence[A
 def _labels(row: Any) -> dict[str, float]:
     """Labels of a stack: the mean of a quantity's faces, classes as numbers."""
     found: dict[str, list[float]] = {}
-    for key, value, word in row.labels or []:
+    for key, value, word, _ in row.labels or []:
         number = interfaces.label(key, word if value is None else value)
         if number is not None:
             found.setdefault(key, []).append(number)
     return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _edges(row: Any) -> dict[tuple[str, Face | None], float]:
+    """Gap and band edges of a stack by quantity and face."""
+    wanted = {GAP.key, VBM.key, CBM.key}
+    return {
+        (key, Face(face) if face else None): float(value)
+        for key, value, _, face in row.labels or []
+        if key in wanted and value is not None
+    }
 
 
 def _slabs(row: Any, layers: dict[int, Layer]) -> tuple[Slab, Slab] | None:

@@ -195,15 +195,7 @@ def _match(interface: Interface, bottom: Slab, top: Slab) -> NDArray[np.float64]
     return out
 
 
-ALIGNMENT_TYPE = "alignment_type"
-"""Target that is a class: 1 straddling (I), 2 staggered (II), 3 broken (III)."""
-_ALIGNMENTS = {"I": 1.0, "II": 2.0, "III": 3.0}
 _SLIDE = {"Stable": 1.0, "Unstable": 0.0}
-
-
-def alignment_label(payload: Mapping[str, object]) -> float | None:
-    """The class of `band_alignment`, as HetML writes it; None where it has none."""
-    return _ALIGNMENTS.get(str(payload.get("band_alignment", "")))
 
 
 def label(key: str, value: object) -> float | None:

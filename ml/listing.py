@@ -8,10 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ml import evaluation_store
-from ml.bilayer_evaluation import REGISTRY_UNKNOWN
 from ml.registry import UnknownModelError
 from ml.report import Report
-from ml.splits import Split
 from schema.features import ModelVersion
 
 
@@ -34,8 +32,8 @@ class Entry:
 def entries(connection: Connection) -> list[Entry]:
     """All model versions, the served ones first."""
     query = select(
-        ModelVersion.id, ModelVersion.target, ModelVersion.domain, ModelVersion.family, ModelVersion.metrics,
-        ModelVersion.card, ModelVersion.served,
+        ModelVersion.id, ModelVersion.target, ModelVersion.domain, ModelVersion.family, ModelVersion.card,
+        ModelVersion.served,
     )  # fmt: skip
     order = (ModelVersion.served.desc(), ModelVersion.target, ModelVersion.domain, ModelVersion.id.desc())
     rows = connection.execute(query.order_by(*order)).all()
@@ -48,12 +46,6 @@ def _entry(row: Any, reports: list[Report]) -> Entry:
     if strict:
         split, baseline = strict[-1].split, strict[-1].best_baseline.method
         error, baseline_error = f"{strict[-1].judged.error:.3g}", f"{strict[-1].best_baseline.error:.3g}"
-    else:
-        stored = row.metrics.get(Split.MATERIAL.value, {})
-        physics = f"{row.card.get('physics')}, calibrated"
-        if REGISTRY_UNKNOWN in stored and physics in stored:
-            split, baseline = Split.MATERIAL.value, physics
-            error, baseline_error = f"{stored[REGISTRY_UNKNOWN]['mae']:.3g}", f"{stored[physics]['mae']:.3g}"
     unit = row.card.get("unit", "")
     return Entry(
         row.id, row.target, row.domain, unit, row.family, split, error, baseline_error, baseline, row.served

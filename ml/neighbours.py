@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from ml.bilayer_store import SOURCES
 from ml.domain import Domain
 from ml.feature_store import load_table
+from ml.interface_store import SOURCES
 
 _LABELLED = text("""
     SELECT i.bottom_material_id AS bottom, i.top_material_id AS top, min(b.uid) AS bottom_uid, min(t.uid) AS top_uid,
@@ -67,7 +67,7 @@ def nearest(
     Returns:
         The nearest first; none if the database holds no such interface, or a layer has no features.
     """
-    rows = connection.execute(_LABELLED, {"sources": list(SOURCES), "kind": kind, "target": target}).all()
+    rows = connection.execute(_LABELLED, {"sources": list(SOURCES[kind]), "kind": kind, "target": target}).all()
     wanted = {bottom_id, top_id, *(row.bottom for row in rows), *(row.top for row in rows)}
     table = load_table(connection, only=sorted(wanted))
     asked = table.rows(np.array([bottom_id, top_id]))

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers
+from ase.formula import Formula
 
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.features import Layer
@@ -25,7 +27,8 @@ def interfaces_of(
             `iface_idx`, `film_composition`, `substrate_composition`, `surface_plane` and `alignment_info`.
 
     Returns:
-        The interfaces with a readable unrelaxed structure; substrate and film of each kind by name, taken from the
+        The interfaces with a readable unrelaxed structure whose film is whole cells of its formula (in two of the
+        published records it is not); substrate and film of each kind by name, taken from the
         least strained of their interfaces.
     """
     found: list[Interface] = []
@@ -34,6 +37,8 @@ def interfaces_of(
         try:
             lower, upper = unrelaxed(payload)
         except (KeyError, TypeError, ValueError, NotASlabError):
+            continue
+        if not _is_whole(upper, str(payload.get("film_composition", ""))):
             continue
         bottom = f"{payload.get('substrate_composition', '')}({payload.get('surface_plane', '')})"
         top = str(payload.get("film_composition", ""))
@@ -45,6 +50,17 @@ def interfaces_of(
     return found, {side: layer for side, (_, _, layer) in sides.items()}
 
 
+def _is_whole(film: Slab, formula: str) -> bool:
+    """Whether the atoms are a whole number of formula units."""
+    try:
+        wanted = Formula(formula).count()
+    except ValueError:
+        return False
+    counts = {symbol: int((film.numbers == atomic_numbers[symbol]).sum()) for symbol in wanted}
+    units = {divmod(counts[symbol], n) for symbol, n in wanted.items()}
+    return sum(counts.values()) == len(film) and len(units) == 1 and units.pop()[1] == 0
+
+
 def unrelaxed(payload: Mapping[str, Any]) -> tuple[Slab, Slab]:
     """Substrate and film of `initial_structure`, the film above.
 
@@ -52,8 +68,6 @@ def unrelaxed(payload: Mapping[str, Any]) -> tuple[Slab, Slab]:
         KeyError, TypeError, ValueError: the payload does not hold it in pymatgen's form.
         NotASlabError: it is no slab.
     """
-    from ase.data import atomic_numbers
-
     structure = payload["initial_structure"]
     cell = np.array(structure["lattice"]["matrix"], float)
     fractional = np.array([site["abc"] for site in structure["sites"]], float)

@@ -26,8 +26,6 @@ from ml.descriptors.structure import FACE_NAMES, FACE_UNITS
 
 KEY = "pair"
 VERSION = 2
-READABLE = (1, 2)
-"""Versions whose components all have their name and meaning in this one."""
 
 LAYER_MEANS = (
     "thickness", "n_elements", "atom_density", "face_asymmetry",
@@ -240,7 +238,7 @@ class PairFeatures:
         out = np.full((len(a), len(NAMES)), np.nan, np.float32)
         face_a, face_b = _by_face(t.face, a, faces_a), _by_face(t.face, b, faces_b)
         # Whole rows first: picking columns out of them is then a short step in memory.
-        layers = (t.layer[a], t.layer[b]) if self._layer_plans else ()
+        layers = (t.layer[a], t.layer[b]) if self._layer_plans else (t.layer[:0], t.layer[:0])
         for plans, two in ((self._layer_plans, layers), (self._face_plans, (face_a, face_b))):
             for plan in plans:
                 out[:, plan.out] = _COMBINE[plan.kind](two[0][:, plan.table], two[1][:, plan.table])

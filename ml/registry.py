@@ -19,10 +19,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ml import evaluation_store, feature_store
 from ml.artefact import ArtefactError, check_digest, sha256
-from ml.datasets import TARGETS
 from ml.gate import judge
+from ml.heads import HETERO, HOMO, SCREENED
 from ml.report import Report
-from ml.training import DOMAIN
 from schema.errors import StackscreenError
 from schema.features import ModelVersion
 from schema.quantities import QUANTITIES
@@ -78,10 +77,10 @@ def shipped() -> list[Shipped]:
         ArtefactError: a file is not what its card says.
     """
     folder = files("ml") / "artefacts"
-    found = [_read(folder / target, MODEL_FILE) for target in TARGETS if (folder / target / CARD_FILE).is_file()]
-    if (folder / "slab_encoder" / CARD_FILE).is_file():
-        found.append(_read(folder / "slab_encoder", ENCODER_FILE))
-    return found
+    names = sorted(item.name for item in folder.iterdir() if (item / CARD_FILE).is_file())
+    return [
+        _read(folder / name, MODEL_FILE if (folder / name / MODEL_FILE).is_file() else ENCODER_FILE) for name in names
+    ]
 
 
 def _read(folder: Traversable, file: str) -> Shipped:
@@ -198,7 +197,7 @@ def promote(connection: Connection, number: int) -> str:
 def served_versions(connection: Connection) -> dict[int, bytes]:
     """Digest of every pair model that is served for pairs of layers, by version number."""
     query = select(ModelVersion.id, ModelVersion.artefact_digest).where(
-        ModelVersion.served, ModelVersion.domain == DOMAIN, ModelVersion.target.in_(TARGETS)
+        ModelVersion.served, ModelVersion.domain.in_((HOMO, HETERO)), ModelVersion.target.in_(SCREENED)
     )
     return {row.id: bytes(row.artefact_digest) for row in connection.execute(query.order_by(ModelVersion.id))}
 
@@ -228,7 +227,8 @@ def load_artefact(connection: Connection, version_id: int) -> bytes:
     return bytes(row.artefact)
 
 
-def targets_served_by_own_models(connection: Connection) -> set[str]:
-    """Targets that are served by a model trained here, not by one that came with the project."""
+def served_by_own_models(connection: Connection) -> set[tuple[str, str]]:
+    """Target and domain of what is served by a model trained here, not by one that came with the project."""
     own = func.coalesce(ModelVersion.card["origin"].astext, "") != SHIPPED
-    return set(connection.execute(select(ModelVersion.target).where(ModelVersion.served, own)).scalars())
+    query = select(ModelVersion.target, ModelVersion.domain).where(ModelVersion.served, own)
+    return {(row.target, row.domain) for row in connection.execute(query)}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from ml import pair_features
 from ml.artefact import PairModel
-from ml.datasets import TARGETS
 from ml.feature_store import FeatureTable, load_table
+from ml.heads import HETERO, HOMO, SCREENED
 from ml.pair_features import PairFeatures
 from ml.registry import load_artefact, served_versions
 from schema.features import ModelVersion
+from schema.materials import Material
 from schema.screening import ScreeningRunModel
 
 __all__ = ["PairScorer", "served_versions"]
@@ -32,23 +33,56 @@ _PHYSICS = {"distance_vdw": "vdw_distance", "dispersion_energy": "dispersion_ene
 class PairScorer:
     """Served models and the layers' features, ready to score.
 
+    A layer on itself is asked of the homobilayers' models, two different layers of the heterobilayers': of the
+    homobilayers' where a target has no other.
+
     Attributes:
         table: features of the layers.
-        models: by target; a target without a served model scores NaN.
-        domain_distance: of each layer of the table, 1 = the edge of the training domain; the largest over the models.
+        alike, different: models by target for a layer on itself and for two different layers; a target without a
+            served model scores NaN.
+        unseen: of the models, by id of the object: whether each layer of the table is a stranger to it.
+        domain_distance: for a layer on itself and for two different ones: of each layer of the table, 1 = the edge of
+            the training domain; the largest over the models.
     """
 
     table: FeatureTable
-    models: dict[str, PairModel]
-    domain_distance: NDArray[np.float64]
-    _pairs: PairFeatures
+    alike: dict[str, PairModel]
+    different: dict[str, PairModel]
+    unseen: dict[int, NDArray[np.bool_]]
+    domain_distance: tuple[NDArray[np.float64], NDArray[np.float64]]
+    _pairs: tuple[PairFeatures, PairFeatures]
 
     @classmethod
-    def build(cls, table: FeatureTable, models: dict[str, PairModel]) -> PairScorer:
-        """A scorer from features and models at hand."""
-        distances = [model.domain.distance(table.values) for model in models.values()]
-        worst = np.max(distances, axis=0) if distances else np.full(len(table.material_ids), np.nan)
-        return cls(table, models, worst, PairFeatures(table.values))
+    def build(
+        cls, table: FeatureTable, models: Iterable[PairModel], row_of: Mapping[str, int] | None = None
+    ) -> PairScorer:
+        """A scorer from features and models at hand.
+
+        Args:
+            table: features of the layers.
+            models: one a target and domain at most.
+            row_of: rows of the layers that the models were trained on, by the names that they know them by; layers
+                that are not among them count as strangers.
+        """
+        by_domain: dict[str, dict[str, PairModel]] = {}
+        for model in models:
+            by_domain.setdefault(model.domain_name, {})[model.target] = model
+        alike = by_domain.get(HOMO, {})
+        different = {**alike, **by_domain.get(HETERO, {})}
+        unseen = {}
+        for model in (*alike.values(), *different.values()):
+            strange = np.ones(len(table.material_ids), bool)
+            strange[[row for name in model.trained_on if (row := (row_of or {}).get(name, -1)) >= 0]] = False
+            unseen[id(model)] = strange
+        sides = (alike, different)
+        return cls(
+            table,
+            alike,
+            different,
+            unseen,
+            (_farthest(table, alike), _farthest(table, different)),
+            (PairFeatures(table.values, _wanted(sides[0])), PairFeatures(table.values, _wanted(sides[1]))),
+        )
 
     @classmethod
     def load(
@@ -71,11 +105,16 @@ class PairScorer:
             query = (
                 select(ScreeningRunModel.model_version_id)
                 .join(ModelVersion, ModelVersion.id == ScreeningRunModel.model_version_id)
-                .where(ScreeningRunModel.run_id == run_id, ModelVersion.target.in_(TARGETS))
+                .where(ScreeningRunModel.run_id == run_id, ModelVersion.target.in_(SCREENED))
             )
             numbers = list(connection.execute(query).scalars())
         models = [_read(load_artefact(connection, number)) for number in numbers]
-        return cls.build(load_table(connection, only=only), {model.target: model for model in models})
+        table = load_table(connection, only=only)
+        names = sorted({name for model in models for name in model.trained_on})
+        known = connection.execute(select(Material.uid, Material.id).where(Material.uid == func.any(names)))
+        uids = {row.uid: row.id for row in known}
+        rows = table.rows(np.array(list(uids.values()), np.int64))
+        return cls.build(table, models, dict(zip(uids, rows.tolist(), strict=True)))
 
     def score(
         self,
@@ -103,29 +142,51 @@ class PairScorer:
         """
         del strain
         a, b = self.table.rows(np.asarray(material_a)), self.table.rows(np.asarray(material_b))
-        names = [f"{target}{end}" for target in TARGETS for end in ("", "_lower", "_upper")]
+        names = [f"{target}{end}" for target in SCREENED for end in ("", "_lower", "_upper")]
         out = {name: np.full(len(a), np.nan) for name in [*names, *_PHYSICS, "domain_distance"]}
-        known = np.flatnonzero((a >= 0) & (b >= 0))
-        for start in range(0, len(known), BATCH):
-            part = known[start : start + BATCH]
-            rows = self._pairs(
-                a[part],
-                b[part],
-                top_a=None if top_a is None else top_a[part],
-                top_b=None if top_b is None else top_b[part],
-            )
-            for name, feature in _PHYSICS.items():
-                out[name][part] = rows[:, pair_features.COLUMN[feature]]
-            out["domain_distance"][part] = np.maximum(self.domain_distance[a[part]], self.domain_distance[b[part]])
-            # A metal makes any stack a metal, and the trees know metals: what is said of two different layers holds
-            # for semiconductors.
-            different = (a[part] != b[part]) & (rows[:, pair_features.COLUMN["gap_min"]] != 0)
-            for target, model in self.models.items():
-                predicted = model.predict(rows, different=different)
-                out[target][part] = predicted.value
-                out[f"{target}_lower"][part] = predicted.lower
-                out[f"{target}_upper"][part] = predicted.upper
+        known = (a >= 0) & (b >= 0)
+        for side, chosen in enumerate((known & (a == b), known & (a != b))):
+            numbers = np.flatnonzero(chosen)
+            for start in range(0, len(numbers), BATCH):
+                part = numbers[start : start + BATCH]
+                faces_a, faces_b = (None if top is None else top[part] for top in (top_a, top_b))
+                self._score(side, part, a[part], b[part], faces_a, faces_b, out)
         return out
+
+    def _score(
+        self,
+        side: int,
+        part: NDArray[np.int64],
+        a: NDArray[np.int64],
+        b: NDArray[np.int64],
+        top_a: NDArray[np.bool_] | None,
+        top_b: NDArray[np.bool_] | None,
+        out: dict[str, NDArray[np.float64]],
+    ) -> None:
+        rows = self._pairs[side](a, b, top_a=top_a, top_b=top_b)
+        for name, feature in _PHYSICS.items():
+            out[name][part] = rows[:, pair_features.COLUMN[feature]]
+        distance = self.domain_distance[side]
+        out["domain_distance"][part] = np.maximum(distance[a], distance[b])
+        for target, model in (self.alike, self.different)[side].items():
+            strange = self.unseen[id(model)]
+            predicted = model.predict(rows, unseen=strange[a].astype(np.int64) + strange[b])
+            out[target][part] = predicted.value
+            out[f"{target}_lower"][part] = predicted.lower
+            out[f"{target}_upper"][part] = predicted.upper
+
+
+def _farthest(table: FeatureTable, models: Mapping[str, PairModel]) -> NDArray[np.float64]:
+    distances = [model.domain.distance(table.values) for model in models.values()]
+    return np.asarray(np.max(distances, axis=0) if distances else np.full(len(table.material_ids), np.nan))
+
+
+def _wanted(models: Mapping[str, PairModel]) -> frozenset[str]:
+    """Pair features that the models read where the registry is not known, and what the scorer hands on."""
+    ensembles = [model.unknown.ensemble for model in models.values()]
+    return frozenset(
+        {*_PHYSICS.values(), *(name for one in ensembles for name in (*one.features, one.baseline.feature) if name)}
+    )
 
 
 @lru_cache(maxsize=16)

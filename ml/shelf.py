@@ -14,8 +14,11 @@ from ml.cards import card_markdown
 from ml.registry import CARD_FILE, EMBEDDING, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, Shipped
 from ml.report import Report
 from ml.training import Trained
+from schema.vocabulary import InterfaceKind
 
 ENCODER_FOLDER = "slab_encoder"
+RELEASE = 2
+"""Version of the pair models, for people."""
 
 
 def as_shipped(trained: Trained) -> Shipped:
@@ -25,13 +28,19 @@ def as_shipped(trained: Trained) -> Shipped:
         target=model.target,
         domain=model.domain_name,
         family=model.family,
-        name=f"{model.target} v1",
+        name=f"{folder_name(model.target, model.domain_name)} v{RELEASE}",
         split=trained.split,
         artefact=trained.artefact,
         data_digest=trained.data_digest,
         metrics=trained.metrics,
         card=trained.card,
+        reports=trained.reports,
     )
+
+
+def folder_name(target: str, domain: str) -> str:
+    """Name of a model's folder and card: the target, and the domain where it is not the homobilayers."""
+    return target if domain == InterfaceKind.HOMOBILAYER else f"{target}-{domain}"
 
 
 def write(model: Shipped, artefacts: Path, docs: Path | None = None) -> Path:
@@ -46,7 +55,7 @@ def write(model: Shipped, artefacts: Path, docs: Path | None = None) -> Path:
         The model's folder.
     """
     encoder = model.target == EMBEDDING
-    folder = artefacts / (ENCODER_FOLDER if encoder else model.target)
+    folder = artefacts / (ENCODER_FOLDER if encoder else folder_name(model.target, model.domain))
     folder.mkdir(parents=True, exist_ok=True)
     if encoder:
         (folder / ENCODER_FILE).write_bytes(model.artefact)

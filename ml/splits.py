@@ -29,7 +29,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.datasets import TrainingTable
 from ml.rows import InterfaceRows
 from schema.errors import StackscreenError
 from schema.vocabulary import InterfaceKind
@@ -185,12 +184,6 @@ def _one_unseen(
     return [Partition(train, test) for train, test in zip(trains, tests, strict=True)]
 
 
-def folds(table: TrainingTable, split: Split, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
-    """Fold of each row of a table of homobilayers, shape (rows,)."""
-    names = {Split.MATERIAL: table.groups, Split.FAMILY: table.families, Split.RANDOM: table.ids}[split]
-    return np.array([fold_of(name, split, n_folds) for name in names], np.int64)
-
-
 def fold_numbers(rows: InterfaceRows, split: Split) -> NDArray[np.int64]:
     """Number of the part in which each row is tested, shape (rows,); −1 where in none."""
     out = np.full(len(rows), -1, np.int64)
@@ -205,8 +198,8 @@ def write_folds(path: Path, ids: Sequence[str], fold: NDArray[np.int64]) -> None
     path.write_text("\n".join(["id,fold", *lines]) + "\n", encoding="utf-8")
 
 
-def write_all(folder: Path, table: TrainingTable | InterfaceRows) -> list[Path]:
-    """Write the fold file of every split of the training rows, for use outside; returns the files.
+def write_all(folder: Path, rows: InterfaceRows) -> list[Path]:
+    """Write the fold file of every split of some rows, for use outside; returns the files.
 
     The fold is that in which a row is tested. What it is predicted from is all other folds where one name makes a fold
     (`random`, `pair-out`, `leave-substrate-out`, and every split of homobilayers); where two layers do, the other folds
@@ -214,15 +207,14 @@ def write_all(folder: Path, table: TrainingTable | InterfaceRows) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    domain = InterfaceKind.HOMOBILAYER.value if isinstance(table, TrainingTable) else table.domain
-    for split in SPLITS[domain]:
+    for split in SPLITS[rows.domain]:
         try:
-            numbers = folds(table, split) if isinstance(table, TrainingTable) else fold_numbers(table, split)
+            numbers = fold_numbers(rows, split)
         except SplitError:
             continue
-        files.append(folder / f"{domain}-{split.value}-v{VERSION}.csv")
+        files.append(folder / f"{rows.domain}-{split.value}-v{VERSION}.csv")
         tested = np.flatnonzero(numbers >= 0)
-        write_folds(files[-1], [table.ids[row] for row in tested], numbers[tested])
+        write_folds(files[-1], [rows.ids[row] for row in tested], numbers[tested])
     return files
 
 

@@ -1,42 +1,49 @@
-"""From training rows to models that may be served: evaluate strictly, gate, calibrate, fit on all, describe."""
+"""From rows to models that may be served: judge strictly, gate, calibrate, fit on all, describe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import baselines, pair_features, splits
-from ml.artefact import Fallback, PairModel, sha256
-from ml.baselines import Calibrated
-from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, Evaluation, evaluate
-from ml.datasets import CLEANING_RULE, TARGETS, TrainingTable
+from ml import heads, judging, pair_features, splits
+from ml.artefact import PairModel, State, sha256
+from ml.baselines import FLOORS, Calibrated
+from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
+from ml.cleaning import rule_of
 from ml.domain import Domain
-from ml.metrics import group_numbers
-from ml.models import lightgbm_pair
-from ml.models.lightgbm_pair import ResidualModel
-from ml.splits import Split
-from ml.uncertainty import Conformal
+from ml.explain import importance
+from ml.judging import Judged
+from ml.models.tree_ensemble import FIXED, TreeEnsemble
+from ml.report import Report
+from ml.rows import InterfaceRows
+from ml.splits import STRICT
 from schema.errors import StackscreenError
-from schema.quantities import GAP, QUANTITIES
-from schema.vocabulary import InterfaceKind
+from schema.quantities import (
+    BINDING_ENERGY,
+    BINDING_ENERGY_PER_ATOM,
+    CBM,
+    GAP,
+    INTERLAYER_DISTANCE,
+    QUANTITIES,
+    VBM,
+)
 
-DOMAIN = InterfaceKind.HOMOBILAYER.value
-MIN_ROWS = 400
-"""Fewer rows give no honest folds."""
+MIN_ROWS = 80
+"""Fewer labelled rows give no honest folds."""
+TARGETS: dict[str, tuple[str, ...]] = {
+    heads.HOMO: (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key),
+    heads.HETERO: (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key),
+    heads.ON_BULK: (BINDING_ENERGY_PER_ATOM.key, INTERLAYER_DISTANCE.key),
+}
+"""Targets that a model is trained for, by domain."""
 
-DIFFERENT: dict[str, Fallback] = {GAP.key: Fallback("gap_aligned", 0.72)}
-"""What is served for two different layers where the model does not win there.
-
-On the 549 semiconducting heterobilayers of HetML (Willhelm et al., ACS Appl. Mater. Interfaces 14, 25907 (2022)) the
-gap of the aligned bands, as it is, errs by 0.31 eV on average and by 0.72 eV at the 90th percentile; the model trained
-on homobilayers errs by 0.34 eV. `python -m benchmarks heterobilayers` repeats it.
-"""
+Rows = Mapping[str, InterfaceRows]
+OnStep = Callable[[str], None]
 
 
 class TooFewRowsError(StackscreenError):
@@ -53,6 +60,7 @@ class Trained:
         card: what else the model card says.
         data_digest: SHA-256 of the training rows.
         split: name and version of the folds behind the gate.
+        reports: evaluations of the methods in it, those of the state that a screen asks about last.
     """
 
     model: PairModel
@@ -60,6 +68,7 @@ class Trained:
     card: dict[str, Any]
     data_digest: bytes
     split: str
+    reports: tuple[Report, ...] = ()
 
     @property
     def artefact(self) -> bytes:
@@ -67,126 +76,238 @@ class Trained:
         return self.model.to_bytes()
 
 
-def beats(evaluation: Evaluation) -> bool:
-    """Whether the trees beat calibrated physics where it counts: registry unknown, materials unseen."""
-    physics = evaluation.metrics[f"{baselines.PHYSICS[evaluation.target]}, calibrated"]
-    return evaluation.metrics[REGISTRY_UNKNOWN].mae < physics.mae
+@dataclass(frozen=True)
+class _Task:
+    """One model to be trained: the rows that teach it, with the registry known and without."""
+
+    domain: str
+    target: str
+    known: InterfaceRows
+    unknown: InterfaceRows
+
+    @property
+    def one_state(self) -> bool:
+        """Whether one head answers in both states, taught by the same rows."""
+        return self.known is self.unknown
 
 
-def train(
-    table: TrainingTable,
-    materials: dict[str, NDArray[np.floating]],
-    *,
-    targets: tuple[str, ...] = TARGETS,
-    on_step: Callable[[str], None] | None = None,
-) -> list[Trained]:
-    """Train, judge and describe a model of each target.
+def tasks(rows: Rows) -> list[tuple[str, str]]:
+    """Domain and target of each model that these rows allow."""
+    return [(task.domain, task.target) for task in _tasks(rows)]
+
+
+def steps(rows: Rows, *, repeats: int = 1) -> int:
+    """How often `train` calls `on_step` at most."""
+    total = 0
+    for task in _tasks(rows):
+        for seen in [task.known] if task.one_state else [task.known, task.unknown]:
+            curve = seen is task.unknown
+            total += judging.steps(seen, lineup(seen, task.target), repeats=repeats, curve=curve) + 1
+    return total
+
+
+def train(rows: Rows, *, repeats: int = 1, on_step: OnStep | None = None) -> list[Trained]:
+    """Train, judge and describe a model of each target of each domain that there are rows for.
 
     Args:
-        table: training rows.
-        materials: feature vectors of the layers in it, by uid.
-        targets: quantity keys.
+        rows: labelled interfaces by source.
+        repeats: draws of folds and seeds under the strict split, for the spread of its figures.
         on_step: called with a line of text as the work goes on.
 
     Raises:
-        TooFewRowsError: a target has fewer than `MIN_ROWS` labelled rows.
+        TooFewRowsError: no target has `MIN_ROWS` labelled rows.
     """
-    return [_train_one(table, materials, target, on_step or (lambda _: None)) for target in targets]
-
-
-def steps(targets: tuple[str, ...] = TARGETS) -> int:
-    """How often `train` calls `on_step`."""
-    return len(targets) * (len(splits.SPLITS[DOMAIN]) * splits.N_FOLDS + 1)
-
-
-def _train_one(
-    table: TrainingTable,
-    materials: dict[str, NDArray[np.floating]],
-    target: str,
-    on_step: Callable[[str], None],
-) -> Trained:
-    truth = table.targets.get(target, np.array([]))
-    labelled = np.isfinite(truth)
-    if labelled.sum() < MIN_ROWS:
+    found = list(_tasks(rows))
+    if not found:
         raise TooFewRowsError(
-            f"There are {int(labelled.sum())} homobilayers with {target}, and training needs {MIN_ROWS}.",
+            f"No source has {MIN_ROWS} computed interfaces with labels, and training needs as many.",
             hint="Import C2DB and BiDB first (stackscreen import c2db PATH, stackscreen import bidb PATH).",
         )
-    evaluations = {
-        split: evaluate(table, target, split, on_fold=partial(on_step, f"{target}: {split.value}"))
-        for split in splits.SPLITS[DOMAIN]
-    }
-    strict = evaluations[Split.MATERIAL]
-    served_trees = beats(strict)
-    groups = group_numbers(table.groups)
-    physics = f"{baselines.PHYSICS[target]}, calibrated"
-    methods = (REGISTRY_KNOWN, REGISTRY_UNKNOWN) if served_trees else (physics, physics)
-    known = Conformal.fit(strict.out_of_fold[methods[0]], truth)
-    unknown = Conformal.fit(strict.out_of_fold[methods[1]], truth, groups)
-    if served_trees:
-        fitted = ResidualModel.fit(target, table.known, truth)
-        baseline, trees, names = fitted.baseline, fitted.trees, fitted.features
-    else:
-        column = table.known[:, pair_features.COLUMN[baselines.PHYSICS[target]]]
-        baseline = Calibrated.fit(baselines.PHYSICS[target], column, truth, floor=baselines.FLOORS[target])
-        trees, names = None, ()
-    trained_on = sorted({uid for uid, has in zip(table.groups, labelled, strict=True) if has})
-    domain = Domain.fit(np.array([materials[uid] for uid in trained_on]))
-    on_step(f"{target}: fitted on all rows")
+    return [_train_one(task, repeats, on_step or (lambda _: None)) for task in found]
+
+
+def _tasks(rows: Rows) -> Iterator[_Task]:
+    for domain, targets in TARGETS.items():
+        for target in targets:
+            known = _taught(rows, domain, target, registry_known=True)
+            unknown = known if domain != heads.HETERO else _taught(rows, domain, target, registry_known=False)
+            if known is not None and unknown is not None:
+                yield _Task(domain, target, known, unknown)
+
+
+def _taught(rows: Rows, domain: str, target: str, *, registry_known: bool) -> InterfaceRows | None:
+    """The rows that teach a target in one state; None if no source has enough."""
+    for source in heads.teachers(domain, target, registry_known=registry_known):
+        found = rows.get(source)
+        if found is not None and found.labelled(target).sum() >= MIN_ROWS:
+            head = heads.head(domain, target, registry_known=registry_known)
+            return hide_registry(found) if head is not None and head.hides_registry else found
+    return None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One state of a model, with how it was judged."""
+
+    state: State
+    judged: Judged
+    method: str
+    importance: Sequence[tuple[str, float]]
+
+    @property
+    def reports(self) -> list[Report]:
+        """Evaluations, those of the strict split first, with what the trees go by."""
+        first, *others = self.judged.reports
+        return [first.with_importance(self.importance), *others]
+
+
+def _train_one(task: _Task, repeats: int, on_step: OnStep) -> Trained:
+    target = task.target
+    seen = [task.known] if task.one_state else [task.known, task.unknown]
+    judged = [
+        # What a screen asks about is looked at hardest.
+        judging.judge(rows, lineup(rows, target), repeats=repeats, curve=rows is task.unknown, on_step=on_step)
+        for rows in seen
+    ]
+    known = _made(task.known, target, judged[0], registry_known=True)
+    unknown = _made(task.unknown, target, judged[-1], registry_known=False)
+    if task.one_state and known.state.ensemble == unknown.state.ensemble:
+        unknown = replace(unknown, state=replace(unknown.state, ensemble=known.state.ensemble))
+    on_step(f"{target} of a {task.domain}: fitted on all rows")
+    names, layers = _layers(seen, target)
     model = PairModel(
-        target,
-        QUANTITIES[target].unit,
-        DOMAIN,
-        baseline,
-        trees,
-        names,
-        known,
-        unknown,
-        domain,
-        DIFFERENT.get(target),
+        target, QUANTITIES[target].unit, task.domain, known.state, unknown.state, Domain.fit(layers), names
     )
-    metrics = {
-        split.value: {method: m.as_json() for method, m in evaluation.metrics.items()}
-        for split, evaluation in evaluations.items()
-    }
-    card = _card(table, target, model, served_trees, len(trained_on), int(labelled.sum()))
+    made = [known] if task.one_state else [known, unknown]
+    # What a state without trees was judged by comes first: the gate looks at what would be let through.
+    made.sort(key=lambda one: bool(one.state.ensemble.members))
+    reports = tuple(report for one in made for report in one.reports)
+    strict = STRICT[task.domain]
+    digest = sha256(b"".join(rows.digest for rows in seen))
     return Trained(
-        model, metrics, card, table.digest, f"{Split.MATERIAL.value}-v{splits.VERSION}, {splits.N_FOLDS} folds"
+        model,
+        {report.split: report.metrics_json() for report in unknown.reports},
+        _card(task, model, [known, unknown], names),
+        digest,
+        f"{strict.value}-v{splits.VERSION}, {splits.N_FOLDS} folds",
+        reports,
     )
 
 
-def _card(
-    table: TrainingTable, target: str, model: PairModel, served_trees: bool, n_materials: int, n_rows: int
-) -> dict[str, Any]:
-    quantity = QUANTITIES[target]
+def _made(rows: InterfaceRows, target: str, judged: Judged, *, registry_known: bool) -> _Made:
+    """Fit on all rows what won on the strict split, with intervals from its out-of-fold errors."""
+    line = judged.lineup
+    method = judging.judged_method(line)
+    view = REGISTRY_UNKNOWN if not registry_known and REGISTRY_UNKNOWN in line.views else ""
+    labelled = rows.labelled(target)
+    asked = f"{method.name}, {view}" if method is not None and view else "" if method is None else method.name
+    strict = judged.reports[0]
+    if method is not None and strict.beats_baseline:
+        ensemble = method.fit(rows, target, labelled)
+        if not isinstance(ensemble, TreeEnsemble):
+            raise TypeError(f"{method.name} does not make trees")
+    else:
+        asked = strict.best_baseline.method
+        ensemble = TreeEnsemble(_baseline(rows, target, asked, labelled))
+        asked = f"{asked}, {view}" if view else asked
+    intervals = judging.intervals(rows, judged, asked, alike=not registry_known)
+    return _Made(State(ensemble, intervals, rows.source), judged, asked, importance(ensemble, rows.features[labelled]))
+
+
+def _baseline(rows: InterfaceRows, target: str, name: str, labelled: NDArray[np.bool_]) -> Calibrated:
+    """The baseline of a line-up as an artefact holds it."""
+    floor, truth = FLOORS.get(target, -np.inf), rows.targets[target][labelled]
+    feature, _, how = name.partition(", ")
+    if how not in ("calibrated", "as it is"):
+        return Calibrated.fit("", truth, truth, floor=floor)
+    if how == "as it is":
+        return Calibrated(feature, 0.0, 1.0, floor)
+    return Calibrated.fit(feature, rows.column(feature)[labelled], truth, floor=floor)
+
+
+def _layers(seen: list[InterfaceRows], target: str) -> tuple[tuple[str, ...], NDArray[np.floating]]:
+    """Names and features of the layers that a model learns from, sorted by name."""
+    found: dict[str, NDArray[np.floating]] = {}
+    for rows in seen:
+        if rows.layers is None:
+            raise ValueError(f"the rows of {rows.source} do not carry their layers")
+        labelled = np.flatnonzero(rows.labelled(target))
+        for name in {name for i in labelled for name in (rows.bottom[i], rows.top[i])}:
+            found[name] = rows.layers.features[rows.layers.row[name]]
+    names = tuple(sorted(found))
+    return names, np.array([found[name] for name in names])
+
+
+def _card(task: _Task, model: PairModel, made: list[_Made], names: tuple[str, ...]) -> dict[str, Any]:
+    quantity = QUANTITIES[task.target]
+    best = made[-1].judged.reports[0].best_baseline.method
+    state = model.unknown
     return {
-        "target": target,
+        "target": task.target,
         "symbol": quantity.symbol,
         "unit": quantity.unit,
         "meaning": quantity.meaning,
         "domain": model.domain_name,
         "family": model.family,
         "digest": sha256(model.to_bytes()).hex(),
-        "beats_calibrated_physics": served_trees,
-        "physics": baselines.PHYSICS[target],
-        "calibration": model.baseline.as_json(),
-        "data": {
-            "source": "BiDB (Pakdel et al., Nat. Commun. 15, 932 (2024)) with the isolated layers of C2DB "
-            "(Haastrup et al., 2D Mater. 5, 042002 (2018); Gjerding et al., 2D Mater. 8, 044002 (2021))",
-            "rows": n_rows,
-            "materials": n_materials,
-            "cleaning_rule": CLEANING_RULE,
-            "left_out": dict(sorted(table.left_out.items())),
-            "rows_without_registry": table.registry_unknown,
-            "digest": table.digest.hex(),
+        "beats_calibrated_physics": bool(state.ensemble.members),
+        "physics": best.partition(", ")[0],
+        "calibration": state.ensemble.baseline.as_json(),
+        "states": {
+            key: _state_card(task.target, rows, one)
+            for key, rows, one in zip(("known", "unknown"), (task.known, task.unknown), made, strict=True)
         },
+        "data": _data_card(task, names),
         "folds": {"rule": f"SHA-256 of names, version {splits.VERSION}", "number": splits.N_FOLDS},
         "features": {
             "set": f"{pair_features.KEY} v{pair_features.VERSION}",
-            "names": list(model.features),
+            "names": list(state.ensemble.features),
         },
-        "parameters": {**lightgbm_pair.PARAMETERS, "rounds": lightgbm_pair.ROUNDS} if served_trees else {},
-        "different_layers": None if model.different is None else asdict(model.different),
-        "interval_half_widths": {"known": model.known.as_json(), "unknown": model.unknown.as_json()},
+        "parameters": _parameters(made[-1].judged.lineup),
         "versions": {"lightgbm": version("lightgbm"), "numpy": version("numpy")},
     }
+
+
+def _state_card(target: str, rows: InterfaceRows, made: _Made) -> dict[str, Any]:
+    return {
+        "source": rows.source,
+        "rows": int(rows.labelled(target).sum()),
+        "served": made.method,
+        "trees": sum(text.count("Tree=") for text in made.state.ensemble.members),
+        "physics": made.state.ensemble.baseline.as_json(),
+        "half_widths": made.state.intervals.as_json(),
+    }
+
+
+def _data_card(task: _Task, names: tuple[str, ...]) -> dict[str, Any]:
+    seen = {rows.source: rows for rows in (task.known, task.unknown)}
+    left_out: dict[str, int] = {}
+    for source, rows in seen.items():
+        for reason, count in rows.left_out.items():
+            what, _, why = reason.rpartition(": ")
+            if what in ("", task.target):
+                left_out[f"{source}: {why}"] = count
+    return {
+        "source": " and ".join(CITATIONS.get(source, source) for source in seen),
+        "rows": sum(int(rows.labelled(task.target).sum()) for rows in seen.values()),
+        "materials": len(names),
+        "cleaning_rule": "; ".join(f"{source}: {rule_of(source, task.target).says}" for source in seen),
+        "left_out": dict(sorted(left_out.items())),
+        "digest": sha256(b"".join(rows.digest for rows in seen.values())).hex(),
+    }
+
+
+CITATIONS = {
+    "bidb": "BiDB (Pakdel et al., Nat. Commun. 15, 932 (2024)) with the isolated layers of C2DB (Haastrup et al., 2D "
+    "Mater. 5, 042002 (2018); Gjerding et al., 2D Mater. 8, 044002 (2021))",
+    "hetml": "HetML (Willhelm et al., ACS Appl. Mater. Interfaces 14, 25907 (2022))",
+    "hetdb": "HetDB (Sauer et al., Phys. Rev. Mater. 9 (2025))",
+    "hetero2d": "aiHD / Hetero2d (Boland & Singh, Comput. Mater. Sci. 207, 111238 (2022); arXiv:2502.04603)",
+}
+"""Who computed what, by source."""
+
+
+def _parameters(line: Lineup) -> dict[str, Any]:
+    method = judging.judged_method(line)
+    settings = getattr(method, "settings", None)
+    return {} if settings is None else {**settings.__dict__, **FIXED}

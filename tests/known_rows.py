@@ -48,7 +48,7 @@ from stackscreen.pairs import PairLimits, ShapeTable, match_row
 from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
 from stackscreen.screening.score import geometric_score
 
-MAX_ATOMS = 90
+MAX_ATOMS = 80
 """Of a candidate: a pair with more is a pair all the same."""
 H2, T1, FLAT = "2H", "1T", "flat"
 # formula, symbols, stacking, a (Å), height of the outer atoms (Å), VBM and CBM against vacuum (eV; metals: equal)

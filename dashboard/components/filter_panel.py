@@ -18,6 +18,7 @@ CONTROL: Final = "filter"
 MOST_USED: Final = ("gap", "binding_energy", "strain", "n_atoms", "gap_width", "binding_energy_width")
 MAX_SUGGESTIONS: Final = 2000
 _TYPING_MS = 400
+_CANDIDATES_ONLY: Final = "Known of candidates only, not of every pair"
 
 
 def control_id(key: str) -> dict[str, str]:
@@ -107,7 +108,9 @@ def filter_panel(view: View, formulas: Sequence[str], elements: Sequence[str]) -
             _choice("alignment.in", value, "Band alignment (Anderson)", {
                 key: {"metal": "Metal"}.get(key, key) for key in ALIGNMENT_NAMES if key != "unknown"
             }),
-            _choice("electron_donor.in", value, "Electrons come from", DONOR_NAMES),
+            _choice(
+                "electron_donor.in", value, "Electrons come from", DONOR_NAMES, disabled="electron_donor" not in known
+            ),
             _choice("kind.in", value, "Kind", KIND_NAMES),
             *(_range(key, value) for key in first),
             dmc.Accordion(
@@ -150,13 +153,18 @@ def _elements(key: str, value: Mapping[str, Any], label: str, elements: Sequence
     )  # fmt: skip
 
 
-def _choice(key: str, value: Mapping[str, Any], label: str, choices: Mapping[str, str]) -> dmc.InputWrapper:
+def _choice(
+    key: str, value: Mapping[str, Any], label: str, choices: Mapping[str, str], *, disabled: bool = False
+) -> dmc.InputWrapper:
     return dmc.InputWrapper(
         dmc.ChipGroup(
-            [dmc.Chip(text, value=word, size="xs", radius="sm", variant="light") for word, text in choices.items()],
+            [
+                dmc.Chip(text, value=word, size="xs", radius="sm", variant="light", disabled=disabled)
+                for word, text in choices.items()
+            ],
             id=control_id(key), value=value[key], multiple=True,
         ),
-        label=label, size="xs", className="choice",
+        label=label, size="xs", className="choice", description=_CANDIDATES_ONLY if disabled else None,
     )  # fmt: skip
 
 
@@ -173,5 +181,5 @@ def _range(key: str, value: Mapping[str, Any], *, disabled: bool = False) -> htm
     return html.Div(
         [html.Div([field.label, unit], className="range-label", title=field.meaning), *ends],
         className="range",
-        title="Known of candidates only, not of every pair" if disabled else None,
+        title=_CANDIDATES_ONLY if disabled else None,
     )

@@ -18,7 +18,15 @@ _SHOWN: Final = (
     "score", "gap", "binding_energy", "distance", "strain", "n_atoms", "gap_anderson", "valence_offset",
     "conduction_offset", "area", "strain_von_mises", "hull_energy", "domain_distance",
 )  # fmt: skip
-_WIDTHS: Final = {"gap": 138, "binding_energy": 142, "distance": 140, "score": 96, "n_atoms": 92}
+_WIDTHS: Final = {
+    "gap": 138,
+    "binding_energy": 142,
+    "distance": 140,
+    "score": 96,
+    "n_atoms": 92,
+    "conduction_offset": 118,
+    "work_function_difference": 118,
+}
 
 
 _OF_PAIRS: Final = (
@@ -27,6 +35,7 @@ _OF_PAIRS: Final = (
 )  # fmt: skip
 _GEOMETRIC: Final = {
     "headerName": "Geometric score",
+    "width": 118,
     "headerTooltip": "small misfit and few atoms, 0 to 1; the ranking score is known of candidates only",
 }
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from dash import dcc, html
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from dashboard.components.band_diagram import band_figure
 from dashboard.components.notices import error_notice, starter_banner
 from dashboard.components.structure_view import structure_figure
 from dashboard.components.tables import candidate_table, citations, fact_table, interval, table
+from dashboard.components.why import why
 from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name
 from schema.errors import StackscreenError
 from schema.vocabulary import EdgeMethod, StackSide
-from stackscreen.query.candidates import published_run
+from stackscreen.query.candidates import Run, published_run
 from stackscreen.query.detail import KnownInterface, Pair, Side, pair
+from stackscreen.query.explain import Explained, UnknownLayerError, explain_pair
 from stackscreen.query.reading import reading
 from stackscreen.query.stacks import stack_of
 from stackscreen.structure_files import misfit_words
@@ -38,6 +40,7 @@ def layout(engine: Engine, bottom_uid: str, top_uid: str) -> Any:
             stack = stack_of(connection, run, found.row)
         except StackscreenError as error:
             stack = error
+        explained = _explained(connection, run, found)
     edges = run.edges
     facts = [*found.bottom.facts, *found.top.facts, *(fact for one in found.known for fact in one.facts)]
     return html.Div(
@@ -46,6 +49,7 @@ def layout(engine: Engine, bottom_uid: str, top_uid: str) -> Any:
             _title(found),
             html.Div([_structure(stack), html.Div([_headline(found), _bands(found, edges)])], className="pair-top"),
             _section("Predicted, and what geometry and physics say", candidate_table(found.row, found.models, edges)),
+            _section("Why these numbers", why(explained)) if explained else None,
             _section("The two sides", html.Div([_side(found.bottom, "Bottom"), _side(found.top, "Top")],
                                                className="two-sides")),
             _known(found.known),
@@ -54,6 +58,16 @@ def layout(engine: Engine, bottom_uid: str, top_uid: str) -> Any:
         ],
         className="page pair-page",
     )  # fmt: skip
+
+
+def _explained(connection: Connection, run: Run, found: Pair) -> list[Explained]:
+    """Explanations of the predictions; none for a layer on a surface, or where the layers have no features."""
+    if found.bottom.is_surface or found.top.is_surface:
+        return []
+    try:
+        return explain_pair(connection, found.bottom.uid, found.top.uid, run_id=run.id)
+    except UnknownLayerError:
+        return []
 
 
 def _section(title: str, *content: Any) -> html.Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -187,10 +189,67 @@ def test_from_the_list_through_a_filter_to_a_pair_and_its_file_with_a_silent_con
     assert foreign == set(), "a page asked another host for something"
 
 
+def _asked(address: str, path: str) -> Any:
+    with urllib.request.urlopen(address + path, timeout=PATIENCE) as answer:
+        return json.load(answer)
+
+
+def test_all_pairs_are_listed_under_the_same_filter_and_what_only_candidates_have_is_disabled(
+    driver: WebDriver, address: str
+) -> None:
+    wait = WebDriverWait(driver, PATIENCE, ignored_exceptions=[Exception])
+    driver.get(f"{address}/?kind.in=heterobilayer&gap.min=0.1")
+    wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, ".candidate-grid .pair-link")))
+    candidates = wait.until(lambda _: _shown(driver))
+    driver.find_element(By.LINK_TEXT, "All pairs").click()
+    # The first scan after an installation compiles the code that looks at pairs.
+    patient = WebDriverWait(driver, 3 * PATIENCE, ignored_exceptions=[Exception])
+    patient.until(expected.presence_of_element_located((By.CSS_SELECTOR, ".candidate-grid .pair-name")))
+    # The filter stays, but for what is not known of every pair.
+    assert parse_qs(urlsplit(driver.current_url).query) == {"kind.in": ["heterobilayer"], "of": ["pairs"]}
+    pairs = wait.until(lambda _: _shown(driver))
+    told = _asked(address, "/api/pairs.json?kind.in=heterobilayer&limit=1000")
+    assert pairs == told["total"] == len(told["rows"]) > candidates
+    assert driver.find_element(By.CSS_SELECTOR, "[aria-label='What is listed'] [aria-current]").text == "All pairs"
+    gap = driver.find_element(By.CSS_SELECTOR, "input[aria-label='Gap (eV), minimum']")
+    assert not gap.is_enabled()
+    assert "Known of candidates only" in driver.find_element(By.CSS_SELECTOR, ".filter-panel").text
+    assert not driver.find_element(By.ID, "scatter").is_displayed()
+
+    # Sorted and filtered as candidates are, in the address.
+    driver.find_element(By.CSS_SELECTOR, ".ag-header-cell[col-id='strain'] .ag-header-cell-label").click()
+    wait.until(lambda _: "sort=-strain" in driver.current_url)
+    assert "of=pairs" in driver.current_url
+    most = driver.find_element(By.CSS_SELECTOR, "input[aria-label='Atoms, maximum']")
+    most.send_keys("60", Keys.TAB)
+    wait.until(lambda _: "n_atoms.max=60" in driver.current_url and 0 < _shown(driver) < pairs)
+    few = _shown(driver)
+    told = _asked(address, "/api/pairs.json?kind.in=heterobilayer&n_atoms.max=60&sort=-strain")
+    assert few == told["total"]
+    assert told["rows"] == sorted(told["rows"], key=lambda row: -row["strain"])
+    href = driver.find_element(By.ID, "csv-link").get_attribute("href")
+    with urllib.request.urlopen(href, timeout=PATIENCE) as answer:
+        lines = answer.read().decode().splitlines()
+    assert len(lines) == few + 1
+    assert lines[0].startswith("bottom_uid,bottom_formula,top_uid,top_formula,")
+
+    # The way back to the candidates keeps the filter; the default order is theirs too.
+    driver.find_element(By.ID, "to-candidates").click()
+    wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#scatter .point")))
+    assert parse_qs(urlsplit(driver.current_url).query) == {
+        "kind.in": ["heterobilayer"], "n_atoms.max": ["60"], "sort": ["-strain"],
+    }  # fmt: skip
+    loud = [entry for entry in driver.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
+    ours = [entry["message"] for entry in loud if not NOT_OURS.search(entry["message"])]
+    assert not ours, "\n".join(ours)
+
+
 def test_an_address_that_makes_no_sense_is_answered_in_a_sentence(driver: WebDriver, address: str) -> None:
     wait = WebDriverWait(driver, PATIENCE, ignored_exceptions=[Exception])
     driver.get(f"{address}/?gap.min=wide")
     wait.until(expected.text_to_be_present_in_element((By.ID, "page"), "gap.min = 'wide' is not a number"))
+    driver.get(f"{address}/?gap.min=1&of=pairs")
+    wait.until(expected.text_to_be_present_in_element((By.ID, "page"), "Gap (gap) is known of candidates only"))
     driver.get(f"{address}/pair/MoS2-nothere/WSe2-nothere")
     wait.until(expected.text_to_be_present_in_element((By.ID, "page"), "not among the candidates"))
 
@@ -211,6 +270,9 @@ def test_the_twin_addresses_answer_bad_questions_with_a_status_and_a_sentence(ad
         ("/api/candidates.json?gap.min=x", 400),
         ("/api/candidates.json?limit=0", 400),
         ("/api/candidates.csv?sort=colour", 400),
+        ("/api/pairs.json?gap.min=1", 400),
+        ("/api/pairs.json?limit=1001", 400),
+        ("/api/pairs.csv?sort=binding_energy", 400),
         ("/api/pair/a/b.cif", 404),
     ):
         with pytest.raises(urllib.error.HTTPError) as caught:

@@ -1,41 +1,23 @@
-"""Trees, splits, intervals and artefacts, on made-up rows."""
+"""Trees, intervals, calibrated lines and artefacts, on made-up rows."""
+
+from collections import Counter
 
 import lightgbm
 import numpy as np
 import pytest
+from made_up_rows import made_up_rows
 
-from ml import pair_features, splits
-from ml.artefact import ArtefactError, PairModel, sha256
+from ml import pair_features
+from ml.artefact import ArtefactError, PairModel, State, sha256
 from ml.baselines import Calibrated
-from ml.bilayer_evaluation import REGISTRY_KNOWN, REGISTRY_UNKNOWN, evaluate
-from ml.datasets import TrainingTable, rejection
+from ml.cleaning import clean
 from ml.domain import Domain
 from ml.features import NAMES
 from ml.models.forest import Forest
-from ml.splits import FoldFileError, Split, fold_of, folds, read_folds, write_all
-from ml.uncertainty import Conformal
+from ml.models.tree_ensemble import TreeEnsemble
+from ml.splits import FoldFileError, Split, fold_numbers, fold_of, read_folds, write_all
+from ml.uncertainty import ByUnseen, Conformal
 from schema.quantities import BINDING_ENERGY, GAP, INTERLAYER_DISTANCE
-
-
-def made_up(n_materials: int = 150, per_material: int = 5, seed: int = 0) -> TrainingTable:
-    """Rows whose target is physics, plus something of the material, plus something of the registry."""
-    rng = np.random.default_rng(seed)
-    n = n_materials * per_material
-    material = np.repeat(np.arange(n_materials), per_material)
-    rows = rng.normal(size=(n_materials, len(pair_features.NAMES)))[material].astype(np.float32)
-    registry = [pair_features.COLUMN[name] for name in pair_features.REGISTRY]
-    rows[:, registry] = rng.normal(size=(n, len(registry)))
-    x = rows[:, pair_features.COLUMN["dispersion_energy"]]
-    y = 15 + 3 * x + 2 * rows[:, pair_features.COLUMN["mean_thickness"]] + rows[:, registry[0]] + rng.normal(0, 0.3, n)
-    ids = [f"row-{k:05d}" for k in range(n)]
-    groups = [f"material-{m}" for m in material]
-    families = [f"family-{m % 9}" for m in material]
-    return TrainingTable(ids, groups, families, rows, {BINDING_ENERGY.key: y.astype(float)})
-
-
-@pytest.fixture(scope="module")
-def evaluation():
-    return evaluate(made_up(), BINDING_ENERGY.key, Split.MATERIAL)
 
 
 def test_compiled_trees_give_lightgbms_numbers_missing_values_included() -> None:
@@ -63,25 +45,15 @@ def test_trees_with_too_many_leaves_are_refused() -> None:
         Forest.from_lightgbm(booster)
 
 
-def test_no_material_is_on_both_sides_of_a_fold() -> None:
-    table = made_up()
-    fold = folds(table, Split.MATERIAL)
-    for k in range(splits.N_FOLDS):
-        inside = {g for g, f in zip(table.groups, fold, strict=True) if f == k}
-        outside = {g for g, f in zip(table.groups, fold, strict=True) if f != k}
-        assert inside
-        assert not inside & outside
-
-
 def test_a_fold_follows_from_the_name_alone() -> None:
     # Fixed for ever: another number here means another split under the same version.
     assert [fold_of(f"MoS2-{k}", Split.MATERIAL) for k in range(6)] == [1, 3, 1, 1, 3, 0]
 
 
 def test_fold_files_are_read_back_and_checked(tmp_path) -> None:
-    table = made_up()
-    path = next(file for file in write_all(tmp_path / "folds", table) if "family" in file.name)
-    np.testing.assert_array_equal(read_folds(path, table.ids), folds(table, Split.FAMILY))
+    rows = made_up_rows(domain="homobilayer")
+    path = next(file for file in write_all(tmp_path / "folds", rows) if "family" in file.name)
+    np.testing.assert_array_equal(read_folds(path, rows.ids), fold_numbers(rows, Split.FAMILY))
     with pytest.raises(FoldFileError, match="no fold for 1 rows"):
         read_folds(path, ["stranger"])
     path.write_text("name,number\n")
@@ -89,23 +61,6 @@ def test_fold_files_are_read_back_and_checked(tmp_path) -> None:
         read_folds(path, [])
     with pytest.raises(FoldFileError, match="cannot be read"):
         read_folds(tmp_path / "absent.csv", [])
-
-
-def test_the_model_beats_calibrated_physics_on_unseen_materials(evaluation) -> None:
-    physics = evaluation.metrics["dispersion_energy, calibrated"]
-    assert evaluation.metrics[REGISTRY_KNOWN].mae < evaluation.metrics[REGISTRY_UNKNOWN].mae < physics.mae
-    assert physics.mae < evaluation.metrics["mean"].mae
-
-
-def test_intervals_cover_what_they_promise_on_materials_not_calibrated_on(evaluation) -> None:
-    assert evaluation.metrics[REGISTRY_KNOWN].coverage == pytest.approx(0.9, abs=0.05)
-    assert evaluation.metrics[REGISTRY_UNKNOWN].coverage_by_material == pytest.approx(0.9, abs=0.05)
-
-
-def test_the_same_rows_give_the_same_predictions(evaluation) -> None:
-    again = evaluate(made_up(), BINDING_ENERGY.key, Split.MATERIAL)
-    for method, values in evaluation.out_of_fold.items():
-        np.testing.assert_array_equal(values, again.out_of_fold[method])
 
 
 def test_conformal_half_widths_cover_each_bin_alike() -> None:
@@ -141,9 +96,13 @@ def test_a_line_is_calibrated_on_absolute_errors_and_kept_above_its_floor() -> N
         (np.nan, 3.0, False),
     ],
 )  # fmt: skip
-def test_the_cleaning_rule_is_the_stated_one(energy: float, distance: float, kept: bool) -> None:
-    reason = rejection({BINDING_ENERGY.key: energy, INTERLAYER_DISTANCE.key: distance})
-    assert (reason is None) is kept
+def test_the_cleaning_rule_is_the_stated_one_and_leaves_other_targets_alone(
+    energy: float, distance: float, kept: bool
+) -> None:
+    labels = {BINDING_ENERGY.key: energy, INTERLAYER_DISTANCE.key: distance, GAP.key: 1.0}
+    found = clean("bidb", labels, Counter())
+    assert (BINDING_ENERGY.key in found) is kept
+    assert found[GAP.key] == 1.0
 
 
 def test_a_layer_like_the_training_layers_is_inside_the_domain_and_a_strange_one_is_not() -> None:
@@ -159,8 +118,10 @@ def test_a_layer_like_the_training_layers_is_inside_the_domain_and_a_strange_one
 def model() -> PairModel:
     rng = np.random.default_rng(0)
     domain = Domain.fit(rng.normal(size=(30, len(NAMES))))
-    line, conformal = Calibrated("gap_aligned", 0.1, 0.9, 0.0), Conformal((1.0,), (0.2, 0.4))
-    return PairModel(GAP.key, "eV", "homobilayer", line, None, (), conformal, conformal, domain)
+    line = TreeEnsemble(Calibrated("gap_aligned", 0.1, 0.9, 0.0))
+    intervals = ByUnseen({0: Conformal((1.0,), (0.1, 0.2)), 2: Conformal((1.0,), (0.2, 0.4))})
+    state = State(line, intervals, "bidb")
+    return PairModel(GAP.key, "eV", "homobilayer", state, state, domain, ("MoS2",))
 
 
 def test_an_artefact_is_read_back_as_it_was_written() -> None:
@@ -173,6 +134,8 @@ def test_an_artefact_is_read_back_as_it_was_written() -> None:
     predicted = again.predict(rows)
     np.testing.assert_allclose(predicted.value, [0.1, 1.9], rtol=1e-6)
     np.testing.assert_allclose(predicted.lower, [0.0, 1.5], atol=1e-6)
+    # A pair whose layers training has seen is known better.
+    np.testing.assert_allclose(again.predict(rows, unseen=np.array([0, 0])).upper, [0.2, 2.1], rtol=1e-6)
 
 
 def test_a_changed_artefact_is_refused() -> None:

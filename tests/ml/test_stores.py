@@ -13,8 +13,8 @@ from etl.dedupe.api import dedupe
 from etl.starter import paths
 from ml import embedding_store, feature_store, features, listing, registry
 from ml.artefact import ArtefactError
-from ml.bilayer_store import load_training_set
-from ml.datasets import TARGETS
+from ml.heads import HETERO, HOMO, SCREENED
+from ml.interface_store import load_rows
 from ml.scorer import PairScorer
 from schema.features import FeatureSet, FeatureVector, ModelVersion
 from schema.interfaces import Interface
@@ -76,17 +76,17 @@ def test_shipped_models_are_registered_once_and_one_is_served_a_target(filled: E
         first = [registry.register(connection, model) for model in registry.shipped()]
         assert [registry.register(connection, model) for model in registry.shipped()] == first
     with filled.connect() as connection:
-        served = connection.execute(select(ModelVersion.target).where(ModelVersion.served)).scalars().all()
-        assert sorted(served) == sorted([*TARGETS, registry.EMBEDDING])
-        assert len(registry.served_versions(connection)) == len(TARGETS)
+        served = connection.execute(select(ModelVersion.target, ModelVersion.domain).where(ModelVersion.served))
+        assert sorted(map(tuple, served)) == sorted((model.target, model.domain) for model in registry.shipped())
+        assert len(registry.served_versions(connection)) == len({(t, d) for t in SCREENED for d in (HOMO, HETERO)})
         assert len(listing.entries(connection)) == len(first)
-        assert "leave-material-out" in str(listing.card_content(connection, "gap")["metrics"])
+        assert "leave-material-out" in str(listing.card_content(connection, "gap/homobilayer")["metrics"])
         with pytest.raises(registry.UnknownModelError):
             listing.card_content(connection, "hardness")
 
 
 def test_another_version_takes_the_place_of_the_served_one(filled: Engine) -> None:
-    gap = next(model for model in registry.shipped() if model.target == "gap")
+    gap = next(model for model in registry.shipped() if (model.target, model.domain) == ("gap", HOMO))
     with filled.begin() as connection:
         old = registry.register(connection, gap)
         new = registry.register(connection, replace(gap, artefact=gap.artefact + b" "))
@@ -95,13 +95,14 @@ def test_another_version_takes_the_place_of_the_served_one(filled: Engine) -> No
 
 
 def test_a_release_replaces_its_own_models_and_never_one_that_was_trained_here(filled: Engine) -> None:
-    gap, energy = (next(m for m in registry.shipped() if m.target == target) for target in ("gap", "binding_energy"))
+    models = {(model.target, model.domain): model for model in registry.shipped()}
+    gap, energy = models["gap", HOMO], models["binding_energy", HOMO]
     with filled.begin() as connection:
         registry.register(connection, gap)
-        assert registry.targets_served_by_own_models(connection) == set()
+        assert registry.served_by_own_models(connection) == set()
         mine = {key: value for key, value in energy.card.items() if key != "origin"}
         registry.register(connection, replace(energy, artefact=energy.artefact + b" ", card=mine))
-        assert registry.targets_served_by_own_models(connection) == {"binding_energy"}
+        assert registry.served_by_own_models(connection) == {("binding_energy", HOMO)}
 
 
 def test_a_model_damaged_in_the_database_is_refused(filled: Engine) -> None:
@@ -120,7 +121,7 @@ def test_pairs_are_scored_by_material_and_unknown_layers_get_no_number(filled: E
         scorer = PairScorer.load(connection)
     mos2, wse2 = material(filled, "MoS2"), material(filled, "WSe2")
     scored = scorer.score(np.array([mos2, mos2, wse2, mos2]), np.array([mos2, wse2, mos2, 10**6]), strain=np.zeros(4))
-    for target in TARGETS:
+    for target in SCREENED:
         value, lower, upper = (scored[f"{target}{end}"] for end in ("", "_lower", "_upper"))
         assert np.isfinite(value[:3]).all()
         assert (lower[:3] <= value[:3]).all()
@@ -154,20 +155,9 @@ def test_embeddings_find_the_layers_that_chemistry_calls_similar(filled: Engine)
     assert {"WS2", "MoSe2", "WSe2"} & {n.formula for n in found}
 
 
-def test_starter_bilayers_are_seen_as_rows_but_not_trained_on_by_default(filled: Engine) -> None:
-    with filled.connect() as connection:
-        assert len(load_training_set(connection).table) == 0
-        data = load_training_set(connection, sources=("starter-bidb",))
-    table = data.table
-    assert len(table) > 0
-    assert set(table.groups) <= set(data.materials)
-    with filled.connect() as connection:
-        assert table.digest == load_training_set(connection, sources=("starter-bidb",)).table.digest
-
-
 def test_moving_the_upper_layer_along_z_changes_no_feature(filled: Engine) -> None:
     with filled.begin() as connection:
-        before = load_training_set(connection, sources=("starter-bidb",)).table
+        (before,) = load_rows(connection, HOMO, sources=("starter-bidb",))
         rows = connection.execute(
             select(Structure.id, Structure.positions, Structure.n_atoms, Structure.cell).join(
                 Interface, Interface.structure_id == Structure.id
@@ -182,6 +172,6 @@ def test_moving_the_upper_layer_along_z_changes_no_feature(filled: Engine) -> No
             connection.execute(
                 update(Structure).where(Structure.id == row.id).values(positions=xyz.ravel().tolist(), cell=cell)
             )
-        after = load_training_set(connection, sources=("starter-bidb",)).table
+        (after,) = load_rows(connection, HOMO, sources=("starter-bidb",))
     assert rows
-    np.testing.assert_allclose(after.known, before.known, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(after.features, before.features)

@@ -12,10 +12,9 @@ from sqlalchemy import Connection, Engine
 from stacked import BN, GRAPHENE, MOS2, WSE2, plain, stacks
 from typer.testing import CliRunner
 
-from etl.records import Atoms as EtlAtoms
 from stackscreen.cli import app
 from stackscreen.predict.errors import PredictInputError, Reason
-from stackscreen.predict.inputs import Given
+from stackscreen.predict.inputs import from_ase
 from stackscreen.predict.pairs import predict_pairs, read_pairs
 from stackscreen.predict.predictor import NotPredicted, Prediction, Predictor
 from stackscreen.query.reading import reading
@@ -61,10 +60,7 @@ def test_the_layers_of_a_pair_may_change_places(tmp_path: Path, known: Connectio
 def test_a_registry_that_is_given_is_that_of_the_structure(tmp_path: Path, known: Connection) -> None:
     answers = found(tmp_path, "id,bottom,top,registry\nAA,BN,BN,AA\nAB,BN,BN,AB\nnone,BN,BN,\n", known)
     (stack,) = stacks(BN, BN, registry="AA")
-    a, b, c = (bool(flag) for flag in stack.pbc)
-    (one,) = Predictor(known).structures(
-        [Given("x", EtlAtoms(stack.numbers, stack.positions, stack.cell.array, (a, b, c)))]
-    )
+    (one,) = Predictor(known).structures([from_ase("x", plain(stack))])
     assert isinstance(one, list)
     assert values(answers["AA"]) == pytest.approx({p.target: p.value for p in one}, rel=1e-3)
     distances = {name: values(answer)["interlayer_distance"] for name, answer in answers.items()}

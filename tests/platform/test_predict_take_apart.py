@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from ase import Atoms
 from stacked import BN, GOLD, GRAPHENE, MOS2, WSE2, disguised, gas, moved, repeated, stacks
 
-from etl.records import Atoms as EtlAtoms
 from stackscreen.predict.cells import common_cell_of, folded
 from stackscreen.predict.errors import NotPredictedError
+from stackscreen.predict.inputs import from_ase
 from stackscreen.predict.take_apart import Apart, take_apart
 
 
 def apart(atoms: Atoms) -> Apart:
-    a, b, c = (bool(flag) for flag in atoms.pbc)
-    return take_apart(EtlAtoms(atoms.numbers.astype(np.int64), atoms.positions, atoms.cell.array, (a, b, c)))
+    return take_apart(from_ase("it", atoms).atoms)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from ml.scorer import PairScorer
 from schema import ScreeningMember
-from schema.vocabulary import RunState
+from schema.vocabulary import EdgeMethod, RunState
 from stackscreen.pairs import PairLimits, ShapeTable, match_row
-from stackscreen.screening.members import load_members
+from stackscreen.screening.members import load_members, snapshot
 from stackscreen.screening.runs import plan_run
 from stackscreen.settings import Settings
 
@@ -215,3 +215,98 @@ def test_an_analyst_may_call_the_functions_and_read_no_tile(screened_engine: Eng
         assert (len(pair), len(bars)) == (1, 5)
         with pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text("SELECT 1 FROM pair_tile"))
+
+
+def test_the_misfit_is_shared_by_stiffness_or_evenly_and_a_crystal_carries_none(screened_engine: Engine) -> None:
+    rows = _rows(
+        screened_engine,
+        "SELECT c.*, b.stiffness AS below, t.stiffness AS above FROM analyst.candidates c "
+        "JOIN screening_member b ON b.run_id = c.run_id AND b.uid = c.bottom_uid "
+        "JOIN screening_member t ON t.run_id = c.run_id AND t.uid = c.top_uid",
+    )
+    assert {row.kind for row in rows} == {"homobilayer", "heterobilayer", "2d-on-bulk"}
+    for row in rows:
+        known = row.below is not None and row.above is not None
+        part = 0.0 if row.kind == "2d-on-bulk" else row.above / (row.above + row.below) if known else 0.5
+        assert row.strain_bottom == pytest.approx(part * row.strain, abs=1e-6)
+        assert row.strain_bottom + row.strain_top == pytest.approx(row.strain, abs=1e-6)
+
+
+def test_graphene_on_molybdenum_disulfide_has_barriers_that_add_up_to_the_gap(screened_engine: Engine) -> None:
+    with_barriers = _rows(
+        screened_engine,
+        "SELECT c.*, greatest(b.gap, t.gap) AS semiconductor FROM analyst.candidates c "
+        "JOIN screening_member b ON b.run_id = c.run_id AND b.uid = c.bottom_uid "
+        "JOIN screening_member t ON t.run_id = c.run_id AND t.uid = c.top_uid "
+        "WHERE c.schottky_electron IS NOT NULL",
+    )
+    assert len(with_barriers) > 20
+    for row in with_barriers:
+        assert row.alignment == "metal"
+        assert row.schottky_electron + row.schottky_hole == pytest.approx(row.semiconductor, abs=0.05)
+    graphene = [row for row in with_barriers if {row.bottom, row.top} == {"C", "MoS2"}]
+    assert graphene
+    # Electrons see hardly a barrier: graphene is a good contact to MoS2's conduction band, Das et al., Nano Lett. 14,
+    # 2861 (2014).
+    assert all(abs(row.schottky_electron) < 0.4 < row.schottky_hole for row in graphene)
+
+
+def test_solar_limits_and_orientations_are_where_they_make_sense_and_nowhere_else(screened_engine: Engine) -> None:
+    rows = _rows(screened_engine, "SELECT * FROM analyst.candidates")
+    solar = [row for row in rows if row.solar_efficiency is not None]
+    assert len(solar) > 20
+    assert ({row.alignment for row in solar}, {row.edges for row in solar}) == ({"II"}, {"PBE"})
+    assert all(0 <= row.solar_efficiency < 23.7 for row in solar)
+    assert all(row.solar_efficiency == 0 for row in solar if row.gap_anderson < 0.299)
+    turned = [row for row in rows if row.alignments is not None]
+    janus = {"MoSSe", "WSSe"}
+    assert turned
+    for row in turned:
+        assert {row.bottom, row.top} & janus
+        kinds = row.alignments.split(" ")
+        assert (len(kinds), kinds[0]) == (4, row.alignment)
+        assert row.gap_anderson_low <= row.gap_anderson <= row.gap_anderson_high
+        assert row.vacuum_step != 0
+
+
+def test_dispersion_binds_every_pair_of_layers_and_is_what_the_scorer_says(screened_engine: Engine) -> None:
+    rows = _rows(
+        screened_engine,
+        "SELECT c.dispersion_energy, c.kind, b.material_id AS below, t.material_id AS above FROM candidate c "
+        "JOIN screening_run r ON r.id = c.run_id AND r.state = 'published' "
+        "JOIN screening_member b ON b.run_id = c.run_id AND b.member = c.bottom "
+        "JOIN screening_member t ON t.run_id = c.run_id AND t.member = c.top",
+    )
+    layers = [row for row in rows if row.kind != "2d-on-bulk"]
+    assert all(row.dispersion_energy is None for row in rows if row.kind == "2d-on-bulk")
+    assert all(0 < row.dispersion_energy < 150 for row in layers)
+    with screened_engine.connect() as connection:
+        scorer = PairScorer.load(connection, run_id=_run_id(screened_engine))
+    below, above = (np.array([getattr(row, side) for row in layers]) for side in ("below", "above"))
+    yes, no = np.ones(len(layers), bool), np.zeros(len(layers), bool)
+    straight = scorer.score(below, above)["dispersion_energy"]
+    # Whichever is named first: the lower layer's top face looks at the upper one's bottom face.
+    swapped = scorer.score(above, below, top_a=no, top_b=yes)["dispersion_energy"]
+    assert straight == pytest.approx([row.dispersion_energy for row in layers], rel=1e-5)
+    assert swapped == pytest.approx(straight, rel=1e-4)
+
+
+def test_edges_are_those_of_the_functional_asked_for_and_of_no_other(screened_engine: Engine) -> None:
+    aligned = ("vbm_bottom", "vbm_top", "cbm_bottom", "cbm_top", "work_function_bottom", "work_function_top")
+    with screened_engine.connect() as connection:
+        pbe, hse = (snapshot(connection, method) for method in (EdgeMethod.PBE, EdgeMethod.HSE06))
+        gaps = dict(
+            connection.execute(
+                text(
+                    "SELECT uid, value FROM analyst.material_values "
+                    "WHERE property = 'gap' AND method = 'HSE06' AND preference = 1"
+                )
+            ).tuples().all()
+        )  # fmt: skip
+    assert [row["uid"] for row in pbe] == [row["uid"] for row in hse]
+    assert {row["uid"]: row["gap"] for row in hse if row["surface_id"] is None and row["gap"] is not None} == gaps
+    assert len(gaps) > 3
+    # The starter set gives edges in PBE only: none of them may stand beside an HSE06 gap.
+    assert any(row[name] is not None for row in pbe for name in aligned)
+    assert all(row[name] is None for row in hse for name in aligned)
+    assert [row["hull_energy"] for row in pbe] == [row["hull_energy"] for row in hse]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schema.vocabulary import InterfaceKind
 from stackscreen.cli.console import step
 from stackscreen.settings import Settings, get_settings
 
@@ -87,8 +88,11 @@ def _register(settings: Settings, *, replace: bool) -> list[int]:
     from ml import registry
 
     with engine_of(settings) as engine, engine.begin() as connection:
-        own = set() if replace else registry.targets_served_by_own_models(connection)
-        return [registry.register(connection, model, serve=model.target not in own) for model in registry.shipped()]
+        own = set() if replace else registry.served_by_own_models(connection)
+        return [
+            registry.register(connection, model, serve=(model.target, model.domain) not in own)
+            for model in registry.shipped()
+        ]
 
 
 @app.command("register")
@@ -165,45 +169,47 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="the encoder's training is kept here after every epoch, and resumed from here")
     ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=20, help="draws of folds and seeds under the strict split")] = 1,
 ) -> None:
-    """Train the models on the homobilayers of the database, and register them.
+    """Train the models on the computed interfaces of the database, judge them, and register them.
 
-    The same data give the same models: seeds, folds and the number of threads are fixed. Takes about three minutes
-    for BiDB on one processor, and about six more with the encoder.
+    One model a target and kind of interface that there are rows enough for. Where it does not beat its calibrated
+    baseline on unseen materials, the baseline is what is registered. The same data give the same models: seeds, folds
+    and the number of threads are fixed. Example: `stackscreen train --no-serve`, then `stackscreen promote VERSION`
     """
     from ml import registry, shelf
 
     with engine_of(get_settings()) as engine:
-        models = _train_pairs(engine, out)
+        models = _train_pairs(engine, out, repeats)
         if encoder:
             models.append(_train_encoder(engine, device, checkpoint))
         with engine.begin() as connection:
             for model in models:
                 number = registry.register(connection, model, serve=serve)
-                step(f"  {model.target}: version {number}, {model.family}, SHA-256 {model.card['digest'][:12]}")
+                what = f"{model.target} ({model.domain})"
+                step(f"  {what}: version {number}, {model.family}, SHA-256 {model.card['digest'][:12]}")
         if out is not None:
             for model in models:
                 step(f"  wrote {shelf.write(model, out / 'artefacts', out / 'models')}")
 
 
-def _train_pairs(engine: Engine, out: Path | None) -> list[Shipped]:
+def _train_pairs(engine: Engine, out: Path | None, repeats: int) -> list[Shipped]:
     from ml import shelf, splits, training
-    from ml.bilayer_store import load_training_set
+    from ml.interface_store import load_rows
 
     with _progress() as bars:
-        bar = bars.add_task("reading homobilayers", total=None)
+        bar = bars.add_task("reading interfaces", total=None)
         with engine.connect() as connection:
-            data = load_training_set(connection)
-        bars.update(bar, total=training.steps(), description="training")
+            rows = {one.source: one for kind in InterfaceKind for one in load_rows(connection, kind.value)}
+        bars.update(bar, total=training.steps(rows, repeats=repeats), description="training")
         trained = training.train(
-            data.table,
-            data.materials,
-            on_step=lambda text: bars.update(bar, advance=1, description=text),
+            rows, repeats=repeats, on_step=lambda text: bars.update(bar, advance=1, description=text)
         )
-    for reason, count in sorted(data.table.left_out.items()):
-        step(f"  left out {count}: {reason}")
-    if out is not None:
-        splits.write_all(out / "folds", data.table)
+    for one in rows.values():
+        for reason, count in sorted(one.left_out.items()):
+            step(f"  {one.source}: left out {count}: {reason}")
+        if out is not None:
+            splits.write_all(out / "folds" / one.source, one)
     return [shelf.as_shipped(one) for one in trained]
 
 

@@ -135,13 +135,16 @@ def _turned_over(apart: Apart) -> Apart:
 
 
 def _on_bulk(given: Given, known: KnownLayers, apart: Apart) -> Described:
-    """A layer on a crystal: both as they lie in the stack, the layer with what is known of its material."""
+    """A layer on a crystal: both as they lie in the stack, the layer with what is known of its material.
+
+    They meet in a moiré, or in a registry that no model knows: it is not told.
+    """
     layer = known.recognised(apart.upper)
     bottom = Side.unknown(LOWER, apart.lower)
     family = formulas(apart.upper.numbers.tolist())[1]
     properties = {} if layer is None else layer.layer.properties
     top = Side(UPPER, family, Layer(apart.upper, properties))
-    interface = Interface("", LOWER, UPPER, {}, apart.lower, apart.upper)
+    interface = Interface("", LOWER, UPPER, {})
     return Described(given.id, InterfaceKind.ON_BULK, bottom, top, interface)
 
 

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from etl.sources.json_stream import array_items, count_lines, first_object, line
 from etl.sources.pymatgen_dict import atoms_from_dict
 from etl.sources.structure_text import atoms_from_text, format_of, structure_files
 from stackscreen.predict.errors import NotPredictedError, PredictInputError, Reason
+
+if TYPE_CHECKING:
+    from ase import Atoms as AseAtoms
 
 NAME_FIELDS = ("bilayer_uid", "uid")
 """What a record may be called by, the first that it has; else it goes by its place in the file."""
@@ -106,6 +109,17 @@ def given_structures(path: Path) -> Iterator[Given | Unread]:
             f"{path} is none of the formats that can be read.",
             hint="Give an ASE .db, a folder or .zip of CIF or POSCAR files, one of these, extended XYZ or JSON.",
         )
+
+
+def from_ase(name: str, atoms: AseAtoms) -> Given:
+    """A structure that stands in no file.
+
+    Args:
+        name: what its predictions are called.
+        atoms: ASE's; of `info` the names of the layers are taken, and nothing of a calculator.
+    """
+    made = _atoms(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    return _named(name, made, atoms.info, ())
 
 
 def count_structures(path: Path) -> int | None:

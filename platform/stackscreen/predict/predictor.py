@@ -13,6 +13,7 @@ from ml import pair_features
 from ml.features import compute
 from ml.interfaces import LayerTable, assemble
 from ml.rows import InterfaceRows
+from ml.uncertainty import unseen_partners
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.describe import Described, Side, describe
 from stackscreen.predict.errors import NotPredictedError, Reason
@@ -169,17 +170,15 @@ def _predict_kind(
     rows, table, names = rows_of(kind, described)
     found: list[list[Prediction]] = [[] for _ in described]
     registry_known = np.isfinite(rows.features[:, _REGISTRY])
-    # A metal makes any stack a metal, and the trees know metals: what is said of two different layers holds for
-    # semiconductors.
-    gap = rows.features[:, pair_features.COLUMN["gap_min"]]
-    different = (kind is not InterfaceKind.HOMOBILAYER) & (gap != 0)
     for target, served in models.items():
-        domain = served.model.domain.distance(table.features)
+        model = served.model
+        domain = model.domain.distance(table.features)
+        unseen = unseen_partners(rows.bottom, rows.top, frozenset(model.trained_on))
         for told in (True, False):
             which = np.flatnonzero(registry_known == told)
             if not len(which):
                 continue
-            predicted = served.model.predict(rows.features[which], registry_known=told, different=different[which])
+            predicted = model.predict(rows.features[which], registry_known=told, unseen=unseen[which])
             for k, value, lower, upper in zip(
                 which.tolist(), predicted.value, predicted.lower, predicted.upper, strict=True
             ):
@@ -188,7 +187,7 @@ def _predict_kind(
                 far = max(float(domain[table.row[name]]) for name in names[k])
                 found[k].append(
                     Prediction(
-                        described[k].id, target, float(value), float(lower), float(upper), served.model.unit,
+                        described[k].id, target, float(value), float(lower), float(upper), model.unit,
                         served.name, far,
                     )
                 )  # fmt: skip

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from ml import pair_features
 from ml.artefact import PairModel
 from ml.explain import Explanation, explain
 from ml.feature_store import load_table
+from ml.heads import HETERO, HOMO, SCREENED
 from ml.neighbours import Neighbour, nearest
 from ml.pair_features import PairFeatures
 from ml.registry import load_artefact, served_versions
+from ml.uncertainty import unseen_partners
 from schema import Material, ModelVersion, ScreeningRunModel
 from schema.errors import StackscreenError
 from schema.vocabulary import MaterialKind
-
-PAIR_FAMILIES = frozenset({"lightgbm-residual", "calibrated-baseline"})
-"""Kinds of model that `ml.artefact.PairModel` reads."""
 
 
 class UnknownLayerError(StackscreenError):
@@ -70,17 +68,18 @@ def explain_pair(
         if row < 0:
             raise UnknownLayerError(f"The features of {uid} are not computed yet.", hint="Run `stackscreen features`.")
     features = PairFeatures(table.values)(rows[:1], rows[1:])[0]
-    different = ids[0] != ids[1] and features[pair_features.COLUMN["gap_min"]] != 0
     found = []
-    for version in _versions(connection, run_id, target):
+    kind = HOMO if ids[0] == ids[1] else HETERO
+    for version in _versions(connection, run_id, target, kind):
         model = _model(load_artefact(connection, version.id))
+        strangers = unseen_partners([bottom_uid], [top_uid], frozenset(model.trained_on))
         distance = model.domain.partners(table.values, rows[:1], rows[1:])[0]
         found.append(
             Explained(
                 version.name,
                 version.domain,
                 version.id,
-                explain(model, features, different=bool(different)),
+                explain(model, features, unseen=int(strangers[0])),
                 (float(distance[0]), float(distance[1])),
                 nearest(connection, model.domain, version.domain, model.target, ids[0], ids[1]),
             )
@@ -101,15 +100,20 @@ def _material(connection: Connection, uid: str) -> int:
     return int(number)
 
 
-def _versions(connection: Connection, run_id: int | None, target: str | None) -> list[Any]:
+def _versions(connection: Connection, run_id: int | None, target: str | None, kind: str) -> list[Any]:
+    """The versions that speak of a kind of pair; of a target that has no other, the homobilayers'."""
     if run_id is None:
         chosen = ModelVersion.id.in_(list(served_versions(connection)))
     else:
         of_run = select(ScreeningRunModel.model_version_id).where(ScreeningRunModel.run_id == run_id)
         chosen = ModelVersion.id.in_(of_run)
-    query = select(ModelVersion.id, ModelVersion.name, ModelVersion.domain, ModelVersion.target, ModelVersion.family)
-    rows = connection.execute(query.where(chosen).order_by(ModelVersion.target, ModelVersion.id)).all()
-    return [row for row in rows if row.family in PAIR_FAMILIES and target in {None, row.target}]
+    query = select(ModelVersion.id, ModelVersion.name, ModelVersion.domain, ModelVersion.target)
+    rows = connection.execute(query.where(chosen, ModelVersion.target.in_(SCREENED))).all()
+    by_target: dict[str, Any] = {}
+    for row in sorted(rows, key=lambda row: row.domain == kind):
+        if row.domain in (HOMO, kind) and target in {None, row.target}:
+            by_target[row.target] = row
+    return [by_target[key] for key in sorted(by_target)]
 
 
 @lru_cache(maxsize=16)

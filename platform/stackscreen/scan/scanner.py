@@ -74,7 +74,7 @@ class Scanner:
 
     def __init__(self, directory: Directory, tiles: Tiles, workers: int | None = None) -> None:
         self.directory = directory
-        self._tiles = tiles
+        self.tiles = tiles
         self._starts = directory.layout.starts()
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="scan")
@@ -148,7 +148,7 @@ class Scanner:
     ) -> tuple[int, NDArray[np.float64], NDArray[np.int64]]:
         keys, places = np.full(asked.best, -np.inf), np.full(asked.best, _LAST)
         count = scan_rows(
-            self._tiles,
+            self.tiles,
             self._starts,
             piece.rows,
             self.directory.table.n_monolayers,
@@ -169,7 +169,7 @@ class Scanner:
         """Pairs as plain values, in the order given; None where unknown."""
         directory = self.directory
         bottom, top = directory.layout.locate(places)
-        n, m, strain, score = (column[places].astype(float) for column in self._tiles)
+        n, m, strain, score = (column[places].astype(float) for column in self.tiles)
         atoms = n * directory.table.n_atoms[bottom] + m * directory.table.n_atoms[top]
         hull = np.maximum(directory.hull[bottom], directory.hull[top])
         table = np.column_stack([bottom, top, n, m, strain * STRAIN_UNIT, atoms, score * SCORE_UNIT, hull])

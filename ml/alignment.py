@@ -1,0 +1,56 @@
+"""Band alignment of a computed stack: which layer its band edges belong to, read off the calculation.
+
+HetML's own column `band_alignment` is Anderson's rule applied to the free layers, to the last row: no result of the
+stacks. What the stacks say is where their band edges lie against the vacuum on either side. A stack's valence edge
+belongs to the layer whose own valence edge, against the vacuum of that layer's outer face, lies nearer to it; likewise
+the conduction edge. One layer for both: straddling (I). Two: staggered (II). No gap between two semiconductors: broken
+(III). Charge that moves between the layers shifts their levels against each other: Anderson's rule does not know that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ml.descriptors.band_alignment import Alignment
+from ml.features import Layer
+from schema.quantities import CBM, GAP, VBM
+from schema.vocabulary import Face
+
+ALIGNMENT_TYPE = "alignment_type"
+"""Target that is a class: 1 straddling (I), 2 staggered (II), 3 broken (III)."""
+MIN_MARGIN = 0.2
+"""eV: an edge whose distances to the two layers' levels differ by less is not said to belong to either: a stack's edges
+miss the level that they belong to by 0.13 eV on average."""
+
+StackEdges = Mapping[tuple[str, Face | None], float]
+
+
+def alignment_class(stack: StackEdges, bottom: Layer, top: Layer) -> float | None:
+    """The class of a computed stack.
+
+    Args:
+        stack: its gap and band edges by quantity key and face, eV, edges against the vacuum of that face; face None
+            where both faces are at one level.
+        bottom, top: the isolated layers, lying as they do in the stack.
+
+    Returns:
+        A value of `ml.descriptors.band_alignment.Alignment`, 1 to 3; None where a layer is a metal or its edges are not
+        known, or the stack's edges belong to neither clearly.
+    """
+    gaps = (bottom.value(GAP.key), top.value(GAP.key))
+    if not all(gap > 0 for gap in gaps):
+        return None
+    if stack.get((GAP.key, None)) == 0:
+        return float(Alignment.BROKEN)
+    owners = []
+    for key in (VBM.key, CBM.key):
+        misses = [
+            abs(stack.get((key, face), stack.get((key, None), np.nan)) - layer.value(key, face))
+            for face, layer in ((Face.BOTTOM, bottom), (Face.TOP, top))
+        ]
+        if not abs(misses[0] - misses[1]) >= MIN_MARGIN:
+            return None
+        owners.append(misses[0] < misses[1])
+    return float(Alignment.STRADDLING if owners[0] == owners[1] else Alignment.STAGGERED)
