@@ -202,8 +202,8 @@ class _Filler:
                 edges |= {f"vbm_{face}": side["vbm"], f"cbm_{face}": side["cbm"]}
                 edges[f"work_function_{face}"] = -(side["vbm"] + side["cbm"]) / 2
             self._add(
-                ScreeningMember(run_id=run.id, since=run.id, member=number, material_id=material.id, surface_id=side["surface"],
-                                uid=side["uid"], formula=material.formula, elements=material.elements,
+                ScreeningMember(run_id=run.id, since=run.id, member=number, material_id=material.id,
+                                surface_id=side["surface"], uid=side["uid"], formula=material.formula, elements=material.elements,
                                 n_atoms=side["atoms"], ln_area=side["lattice"].ln_area, polar=False,
                                 tau_re=side["lattice"].tau.real, tau_im=side["lattice"].tau.imag,
                                 gap=side["cbm"] - side["vbm"], hull_energy=side["hull"],
@@ -248,7 +248,8 @@ class _Filler:
         } if predicted else {}  # fmt: skip
         atoms = n * low["atoms"] + m * high["atoms"]
         self._add(
-            Candidate(run_id=run_id, since=run_id, bottom=i, top=j, block=0, n=n, m=m, strain=strain, strain_von_mises=strain * 2 / 3,
+            Candidate(run_id=run_id, since=run_id, bottom=i, top=j, block=0, n=n, m=m, strain=strain,
+                      strain_von_mises=strain * 2 / 3,
                       kind="2d-on-bulk" if not predicted else "homobilayer" if i == j else "heterobilayer",
                       area=n * low["lattice"].area, n_atoms=atoms, gap_anderson=float(bands.gap),
                       alignment={1: "I", 2: "II", 3: "III", 4: "metal"}[int(bands.kind)], distance_vdw=3.4,

@@ -72,7 +72,8 @@ def _run(
     for uid, (material, gap) in members.items():
         connection.execute(
             insert(ScreeningMember).values(
-                run_id=run_id, since=run_id, member=numbers[uid], material_id=material, uid=uid, formula=uid.split("-")[0],
+                run_id=run_id, since=run_id, member=numbers[uid], material_id=material, uid=uid,
+                formula=uid.split("-")[0],
                 elements=["C"], n_atoms=1, ln_area=2.0, tau_re=0.5, tau_im=0.9, polar=False, gap=gap,
                 inputs_digest=_digest(uid, gap), fingerprint=0,
             )
@@ -87,7 +88,8 @@ def _run(
     for (bottom, top), score in candidates.items():
         connection.execute(
             insert(Candidate).values(
-                run_id=run_id, since=run_id, bottom=numbers[bottom], top=numbers[top], block=0, kind="heterobilayer", n=1, m=1,
+                run_id=run_id, since=run_id, bottom=numbers[bottom], top=numbers[top], block=0, kind="heterobilayer", n=1,
+                m=1,
                 strain=0.001, strain_von_mises=0.001, area=10, n_atoms=2, score=score,
             )
         )  # fmt: skip
