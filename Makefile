@@ -7,7 +7,7 @@ TORCH := torch==2.13.0
 # pip's own chatter is noise in a first run; its errors are not.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help up down setup test check bench lock browser clean
+.PHONY: help up down setup test check bench benchmark-models lock browser clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -59,6 +59,9 @@ check: $(VENV)/.dev  ## format, lint, types, import arrows: seconds
 
 bench: $(VENV)/.dev  ## what we claim, measured (see benchmarks/README.md)
 	@$(BIN)/python -m benchmarks
+
+benchmark-models: $(VENV)/.dev  ## the models' figures from the published files: make benchmark-models DATA=folder
+	@$(BIN)/python -m benchmarks models --data "$(DATA)"
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --generate-hashes --no-emit-package torch --python-version 3.11 -q -o requirements.lock
