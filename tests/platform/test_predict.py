@@ -26,6 +26,7 @@ from typer.testing import CliRunner, Result
 
 from etl.api import import_file
 from etl.dedupe.api import dedupe
+from ml.features import compute
 from ml.heads import HOMO, SCREENED
 from ml.interface_store import load_rows
 from ml.pair_features import COLUMN
@@ -429,9 +430,33 @@ def test_real_stacks_are_predicted_from_the_features_that_training_made_of_them(
             assert registry_known.mean() > 0.8 if kind is InterfaceKind.HOMOBILAYER else registry_known.mean() < 0.2
 
 
-def test_what_provokes_an_error_in_the_geometry_is_reported(bare: Predictor) -> None:
-    broken = plain(stacks(BN, BN, registry="AB")[0])
+def test_nonsense_is_reported_and_stops_nothing(bare: Predictor) -> None:
+    good = plain(stacks(BN, BN, registry="AB")[0])
+    broken, strange = good.copy(), good.copy()
     broken.positions[0] = np.nan
-    (found,) = bare.structures(given_frames(broken))
-    assert isinstance(found, NotPredicted)
-    assert isinstance(found.error, NotPredictedError)
+    strange.numbers[:] = 110
+    # Radon has no electronegativity: whatever the descriptors say to that, the others are predicted.
+    odd = good.copy()
+    odd.numbers[:] = 86
+    found = list(bare.structures(given_frames(broken, good, strange, odd, good[:0], good)))
+    assert [isinstance(found[k], list) for k in (1, 5)] == [True, True]
+    for k in (0, 2, 4):
+        one = found[k]
+        assert isinstance(one, NotPredicted)
+        assert isinstance(one.error, NotPredictedError)
+
+
+def test_a_defect_of_one_structure_does_not_cost_the_batch(bare: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = (plain(stacks(layer, layer, registry="AB")[0]) for layer in (BN, MOS2))
+
+    def failing(layers: Any) -> Any:
+        if any(42 in layer.slab.numbers for layer in layers):
+            raise ZeroDivisionError("molybdenum")
+        return compute(layers)
+
+    monkeypatch.setattr("stackscreen.predict.predictor.compute", failing)
+    one, two, three = bare.structures(given_frames(good, bad, good))
+    assert isinstance(one, list)
+    assert isinstance(three, list)
+    assert isinstance(two, NotPredicted)
+    assert "molybdenum" in two.error.message

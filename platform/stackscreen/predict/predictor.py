@@ -106,7 +106,7 @@ class Predictor:
         for kind, models in self.models.items():
             rows = [(k, one) for k, one in enumerate(batch) if isinstance(one, Described) and one.kind is kind]
             if rows and models:
-                for (k, _), found in zip(rows, _predict_kind(kind, [one for _, one in rows], models), strict=True):
+                for (k, _), found in zip(rows, _predict_safely(kind, [one for _, one in rows], models), strict=True):
                     out[k] = found
         return out
 
@@ -162,6 +162,19 @@ def rows_of(kind: InterfaceKind, described: list[Described]) -> tuple[InterfaceR
         for k, (one, (bottom, top)) in enumerate(zip(described, names, strict=True))
     ]
     return assemble(kind.value, "", interfaces, table), table, names
+
+
+def _predict_safely(
+    kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
+) -> list[list[Prediction] | NotPredicted]:
+    """All at once; where one of them provokes an error in its descriptors, one by one, and that one is reported."""
+    try:
+        return _predict_kind(kind, described, models)
+    except Exception as error:
+        if len(described) == 1:
+            said = f"Its layers cannot be described: {type(error).__name__}: {error}"
+            return [NotPredicted(described[0].id, NotPredictedError(Reason.UNKNOWN_INPUTS, said))]
+        return [found for one in described for found in _predict_safely(kind, [one], models)]
 
 
 def _predict_kind(

@@ -28,6 +28,8 @@ SAME_BOND = 1.1
 """A contact that is no longer than this many bonds of the same two elements within the layers, or, where there are
 none, than this many sums of covalent radii, is a bond."""
 ALKALI_METALS = frozenset({3, 11, 19, 37, 55})
+_HEAVIEST = 103
+"""Atomic number of the last element that the descriptors describe."""
 _MIN_STEP = 0.2
 """Å: nuclei whose heights differ by less lie in one plane, and no gap is between them."""
 
@@ -63,6 +65,7 @@ def take_apart(
     Raises:
         NotPredictedError: it is no stack of two layers.
     """
+    _refuse_nonsense(atoms)
     try:
         stack = canonical_slab(atoms)
     except RecordError as error:
@@ -72,6 +75,15 @@ def take_apart(
         above = _by_bonds(stack)
     slab = Slab.from_cell(stack.numbers, stack.positions, stack.cell)
     return Apart(settled(part(slab, np.setdiff1d(np.arange(len(slab)), above))), settled(part(slab, above)))
+
+
+def _refuse_nonsense(atoms: Atoms) -> None:
+    if len(atoms.numbers) < 2:
+        raise NotPredictedError(Reason.NOT_A_STACK, f"It has {len(atoms.numbers)} atoms.")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell).all()):
+        raise NotPredictedError(Reason.UNREADABLE, "A coordinate is not finite.")
+    if atoms.numbers.min() < 1 or atoms.numbers.max() > _HEAVIEST:
+        raise NotPredictedError(Reason.UNREADABLE, "An atom is no element whose properties are known.")
 
 
 def is_copy(layer: Slab, other: Slab) -> bool:
