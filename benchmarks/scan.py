@@ -88,6 +88,7 @@ def members(n_monolayers: int, n_surfaces: int, generator: np.random.Generator) 
     table = MemberTable(
         n_monolayers,
         np.arange(size),
+        np.arange(size),
         generator.integers(2, 13, size),
         np.log(generator.uniform(5, 120, size)),
         np.full(size, 0.5 + 0.87j),
