@@ -14,6 +14,7 @@ from ml.features import compute
 from ml.interfaces import LayerTable, assemble
 from ml.rows import InterfaceRows
 from ml.uncertainty import unseen_partners
+from schema.errors import StackscreenError
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.describe import Described, Side, describe
 from stackscreen.predict.errors import NotPredictedError, Reason
@@ -170,6 +171,8 @@ def _predict_safely(
     """All at once; where one of them provokes an error in its descriptors, one by one, and that one is reported."""
     try:
         return _predict_kind(kind, described, models)
+    except StackscreenError:
+        raise
     except Exception as error:
         if len(described) == 1:
             said = f"Its layers cannot be described: {type(error).__name__}: {error}"
