@@ -16,6 +16,7 @@ from ml.descriptors import composition
 from ml.models.slab_encoder import Embeddings, SlabEncoder, embed
 from ml.models.slab_graph import slab_graph
 from ml.rows import InterfaceRows
+from ml.states_store import states_table
 from schema.errors import StackscreenError
 from schema.vocabulary import Face
 
@@ -55,12 +56,15 @@ class LayerInputs:
         return sides[0], sides[1]
 
 
-def inputs_of(rows: InterfaceRows, encoder: SlabEncoder | None) -> LayerInputs:
+def inputs_of(
+    rows: InterfaceRows, encoder: SlabEncoder | None, states: Mapping[str, NDArray[np.float32]] | None = None
+) -> LayerInputs:
     """The modalities of all layers that rows are made of, each described and encoded once.
 
     Args:
         rows: with their isolated layers.
         encoder: None leaves the graph out.
+        states: densities of states by name (`ml.states_store.load_states`), of however few.
 
     Raises:
         NoLayersError: the rows came without their layers.
@@ -73,7 +77,8 @@ def inputs_of(rows: InterfaceRows, encoder: SlabEncoder | None) -> LayerInputs:
         )
     names = sorted(table.row, key=table.row.__getitem__)
     embeddings = None if encoder is None else embed(encoder, [slab_graph(table.layers[name].slab) for name in names])
-    return layer_inputs(names, table.features, embeddings)
+    densities = None if states is None else states_table(names, states)
+    return layer_inputs(names, table.features, embeddings, states=densities)
 
 
 def layer_inputs(

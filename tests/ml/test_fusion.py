@@ -1,13 +1,18 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from made_up_rows import TARGET, made_up_rows
 from ml_helpers import layers
+from sqlalchemy import Engine
 
+from etl.api import import_file
+from etl.dedupe.api import dedupe
 from ml import features, pair_features
 from ml.artefact import ArtefactError
+from ml.descriptors.states import states_descriptor
 from ml.metrics import Metrics
 from ml.models import fusion_artefact, slab_encoder
 from ml.models.attribution import NoGraphError, atom_contributions
@@ -18,6 +23,7 @@ from ml.models.slab_graph import slab_graph
 from ml.pair_features import PairFeatures
 from ml.rows import InterfaceRows
 from ml.splits import Split, partitions
+from ml.states_store import load_states, states_table
 
 NAMES = [f"M{k}" for k in range(4)]
 FUSIONS = list(Fusion)
@@ -114,6 +120,34 @@ def test_a_head_learns_what_the_physics_misses_in_layers_it_has_not_seen(fusion)
     head = FusionMethod(inputs, fusion, members=2).fit(rows, TARGET, part.train)
     mean = np.full(len(truth), rows.targets[TARGET][part.train].mean())
     assert Metrics.of(truth, head.predict(rows, part.test)).mae < 0.5 * Metrics.of(truth, mean).mae
+
+
+def test_states_near_the_fermi_level_are_shares_that_no_cell_changes() -> None:
+    energies = np.linspace(-10, 12, 441)
+    density = np.exp(-((energies - 1.25) ** 2) / 0.02)
+    one = states_descriptor(energies, density, 1.0)
+    assert one.sum() == pytest.approx(1.0, abs=1e-6)
+    assert int(np.argmax(one)) == 10
+    np.testing.assert_allclose(states_descriptor(energies, [2 * density, 2 * density], 1.0), one, atol=1e-6)
+    assert np.isnan(states_descriptor(energies[200:], density[200:], 1.0)).all()
+    assert states_table(["a", "b"], {}) is None
+    table = states_table(["a", "b"], {"b": one})
+    assert table is not None
+    assert np.isnan(table[0]).all()
+
+
+@pytest.mark.services
+def test_densities_of_states_come_from_the_database(engine: Engine, shared_data: Path) -> None:
+    file = shared_data / "c2db" / "asr_rows_BN.db"
+    if not file.is_file():
+        pytest.skip("the published row of BN is not here")
+    import_file(engine, "c2db", file)
+    dedupe(engine)
+    with engine.connect() as connection:
+        (shares,) = load_states(connection).values()
+    # A wide-gap insulator: nothing about the Fermi level in the middle of the gap, states on either side.
+    assert shares[9:11].max() < 1e-3
+    assert min(shares[:8].sum(), shares[12:].sum()) > 0.1
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(inputs) -> None:
