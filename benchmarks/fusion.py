@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from benchmarks.model_data import read_all
 from ml import heads
 from ml.catalogue import lineup
+from ml.encoder_training import held_out
 from ml.evaluation import evaluate
 from ml.method import Method
-from ml.metrics import Metrics
+from ml.metrics import ClassMetrics, Metrics
 from ml.models.fusion import FusionMethod
 from ml.models.fusion_net import Fusion
 from ml.models.layer_inputs import COMPOSITION, PROPERTIES, LayerInputs, inputs_of
@@ -56,15 +58,21 @@ def competitors(
 
 def judge(
     rows: InterfaceRows, target: str, split: Split, methods: Sequence[Method], trees: Method | None, *, nested: bool
-) -> dict[str, Metrics]:
-    """Errors of the baselines, of every method, and of the mean of the trees and each other method."""
+) -> tuple[dict[str, Metrics | ClassMetrics], dict[str, float]]:
+    """Errors of the baselines, of every method, and of the mean of the trees and each other method.
+
+    Returns:
+        Metrics by method; and by competing method the mean absolute error on rows of whose layers the encoder was
+        shown no composition, in the target's unit: whether the graph knows by heart or by insight.
+    """
     line = lineup(rows, target)
     asked = [*methods] if trees is None else [trees, *methods]
     if nested and trees is not None:
         asked.append(Chosen("weighed on inner folds", tuple(asked), STRICT[rows.domain]))
     evaluation = evaluate(rows, target, asked, split, baselines=line.baselines, views=line.views)
-    found = dict(evaluation.metrics)
-    truth = rows.targets[target][rows.labelled(target)]
+    found: dict[str, Metrics | ClassMetrics] = dict(evaluation.metrics)
+    labelled = rows.take(rows.labelled(target))
+    truth, strangers = labelled.targets[target], strange(labelled)
     for view in line.views:
         suffix = f", {view}" if view else ""
         for method in methods if trees is not None else ():
@@ -72,7 +80,19 @@ def judge(
             found[f"mean of {trees.name if trees else ''} and {method.name}{suffix}"] = Metrics.of(
                 truth, 0.5 * (both[0] + both[1])
             )
-    return found
+    apart = {
+        name: Metrics.of(truth[strangers], values[strangers]).mae
+        for name, values in evaluation.out_of_fold.items()
+        if strangers.any() and any(name.startswith(method.name) for method in asked)
+    }
+    return found, apart
+
+
+def strange(rows: InterfaceRows) -> NDArray[np.bool_]:
+    """Whether the encoder has been shown the composition of neither layer, shape (rows,)."""
+    layers = {} if rows.layers is None else rows.layers.layers
+    unseen = {name: held_out(layer.slab.numbers) for name, layer in layers.items()}
+    return np.array([unseen[a] and unseen[b] for a, b in zip(rows.bottom, rows.top, strict=True)], bool)
 
 
 def main(arguments: list[str]) -> None:
@@ -97,8 +117,10 @@ def main(arguments: list[str]) -> None:
                     continue
                 trees, methods = competitors(rows, target, inputs, fusions, without_graph=options.without_graph)
                 start = time.process_time()
-                found = judge(rows, target, split, methods, trees, nested=options.nested)
+                found, apart = judge(rows, target, split, methods, trees, nested=options.nested)
                 print(f"\n{source}, {target}, {split.value} ({time.process_time() - start:.0f} s of processor time)")
+                for name, error in apart.items():
+                    print(f"  {name:<75} MAE {error:.4f} where the encoder has seen neither layer's composition")
                 for name, metrics in found.items():
                     print(f"  {name:<75} {metrics.as_json()}", flush=True)
                     out.append(

@@ -86,7 +86,7 @@ def collect(layers: Mapping[str, Layer]) -> EncoderData:
         uids.append(uid)
         graphs.append(slab_graph(layer.slab))
         targets.append(values)
-        test.append(_held_out(layer.slab.numbers))
+        test.append(held_out(layer.slab.numbers))
     if len(uids) < MIN_LAYERS:
         raise TooFewRowsError(
             f"There are {len(uids)} monolayers with a known gap, formation energy or work function, and the encoder "
@@ -108,7 +108,12 @@ def _value(layer: Layer, task: Task) -> float:
     return layer.value(task.key)
 
 
-def _held_out(numbers: NDArray[np.int64]) -> bool:
+def held_out(numbers: NDArray[np.int64]) -> bool:
+    """Whether the encoder has not been shown layers of this composition.
+
+    Args:
+        numbers: atomic numbers of the layer's atoms.
+    """
     elements, counts = np.unique(numbers, return_counts=True)
     reduced = counts // np.gcd.reduce(counts)
     name = ",".join(f"{e}:{c}" for e, c in zip(elements, reduced, strict=True))
