@@ -71,8 +71,7 @@ def judge(
         asked.append(Chosen("weighed on inner folds", tuple(asked), STRICT[rows.domain]))
     evaluation = evaluate(rows, target, asked, split, baselines=line.baselines, views=line.views)
     found: dict[str, Metrics | ClassMetrics] = dict(evaluation.metrics)
-    labelled = rows.take(rows.labelled(target))
-    truth, strangers = labelled.targets[target], strange(labelled)
+    truth, strangers = rows.targets[target], strange(rows)
     for view in line.views:
         suffix = f", {view}" if view else ""
         for method in methods if trees is not None else ():
