@@ -7,6 +7,7 @@ from importlib import import_module
 
 BENCHMARKS = {
     "blocks": "how alike the blocks of a screen are in time, cut by pairs and cut by cost",
+    "delta": "one changed, withdrawn or returning material in a published screen",
     "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
     "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
     "fusion": "graph-fusion heads beside the trees, on the same folds",

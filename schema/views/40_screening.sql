@@ -184,7 +184,7 @@ COMMENT ON FUNCTION analyst.pair(text, text) IS
 CREATE VIEW analyst.runs AS
 SELECT r.id, r.state, r.n_monolayers, r.n_surfaces, r.n_pairs, r.n_matched, r.n_candidates,
        r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.edges, r.created_at, r.published_at,
-       b.blocks, b.blocks_done, b.block_seconds
+       b.blocks, b.blocks_done, b.block_seconds, r.base_run_id AS continues, r.matched_run_id AS matches_of
 FROM screening_run r
 LEFT JOIN LATERAL (
     SELECT count(*) AS blocks, count(*) FILTER (WHERE state = 'done') AS blocks_done, sum(seconds) AS block_seconds
@@ -208,6 +208,8 @@ COMMENT ON COLUMN analyst.runs.published_at IS 'when readers began to see it';
 COMMENT ON COLUMN analyst.runs.blocks IS 'blocks of work';
 COMMENT ON COLUMN analyst.runs.blocks_done IS 'blocks finished';
 COMMENT ON COLUMN analyst.runs.block_seconds IS 's, sum of the blocks'' times';
+COMMENT ON COLUMN analyst.runs.continues IS 'earlier run all of whose unchanged pairs it shows as they are; null if it computed every pair';
+COMMENT ON COLUMN analyst.runs.matches_of IS 'earlier run whose coincidence lattices it took over; null if it searched for them';
 
 CREATE FUNCTION analyst.strain_histogram(material_uid text, bins integer DEFAULT 20)
 RETURNS TABLE (strain_from double precision, strain_to double precision, pairs bigint)

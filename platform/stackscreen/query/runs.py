@@ -172,6 +172,10 @@ def show(connection: Connection, run_id: int) -> RunReport:
     )  # fmt: skip
 
 
+def _number(run: int | None) -> str | None:
+    return None if run is None else str(run)
+
+
 def diff(connection: Connection, before: int, after: int, examples: int = EXAMPLES) -> RunDiff:
     """What differs from run `before` to run `after`, and why pairs came, went and moved.
 
