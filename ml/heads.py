@@ -40,6 +40,11 @@ _MOIRE = tuple(name for name in _BOTH if name not in REGISTRY)
 _SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
+_LEVELS = tuple(
+    name for name in _MOIRE if name in GAPS + ALIGNMENT or name.startswith(("mean_", "facing_")) and "probe" not in name
+)
+"""What moves levels against each other: the levels themselves, and what the layers and their faces are made of."""
+
 LARGE = Settings(loss="l1", leaves=31, min_rows=20, columns=0.4, rounds=200, rate=0.07, members=3)
 SMALL = Settings(rounds=140, rate=0.09, columns=0.4)
 SMALLEST = Settings(leaves=7, rounds=120, rate=0.07, columns=0.4)
@@ -53,7 +58,7 @@ CLASSIFIED: dict[tuple[str, str], ClassTrees] = {
     (HOMO, SLIDE_STABILITY.key): ClassTrees(
         _ALONE, Settings(rounds=120, rate=0.08, min_rows=20, members=1, columns=0.4)
     ),
-    (HETERO, ALIGNMENT_TYPE): ClassTrees(_MOIRE, Settings(rounds=60, rate=0.08, columns=0.4, members=3)),
+    (HETERO, ALIGNMENT_TYPE): ClassTrees(_LEVELS, Settings(rounds=120, rate=0.06, columns=0.4, members=3)),
 }
 """How targets that are classes are learned, by domain and target."""
 
