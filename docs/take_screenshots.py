@@ -33,7 +33,7 @@ def browser(profile: str, width: int = 1440, height: int = 900) -> webdriver.Chr
 
 
 def take(address: str) -> None:
-    """Save the list page and the best pair's page."""
+    """Save the list of candidates, that of all pairs, and the best pair's page."""
     IMAGES.mkdir(exist_ok=True)
     with urllib.request.urlopen(f"{address}/api/candidates.json?{FILTER}&limit=1", timeout=30) as answer:  # noqa: S310
         row = json.load(answer)["rows"][0]
@@ -46,6 +46,10 @@ def take(address: str) -> None:
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, ".candidate-grid .pair-link")))
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#scatter .point")))
             driver.save_screenshot(str(IMAGES / "candidates.png"))
+            driver.get(f"{address}/?alignment.in=II&of=pairs")
+            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, ".candidate-grid .pair-name")))
+            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#summary b")))
+            driver.save_screenshot(str(IMAGES / "pairs.png"))
             driver.set_window_size(1440, 1500)
             driver.get(f"{address}/pair/{row['bottom_uid']}/{row['top_uid']}")
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#structure canvas")))
@@ -55,8 +59,20 @@ def take(address: str) -> None:
                 "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
             )
             driver.save_screenshot(str(IMAGES / "pair.png"))
+            driver.set_window_size(1440, 1180)
+            driver.get(f"{address}/models/{_model(address)}")
+            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#model-parity .main-svg")))
+            driver.save_screenshot(str(IMAGES / "model.png"))
         finally:
             driver.quit()
+
+
+def _model(address: str) -> int:
+    """Number of the model that predicts the gap of two different layers, or of any if there is none."""
+    with urllib.request.urlopen(f"{address}/api/models.json", timeout=30) as answer:  # noqa: S310
+        found = json.load(answer)["models"]
+    wanted = [one for one in found if (one["target"], one["domain"]) == ("gap", "heterobilayer")]
+    return int((wanted or found)[0]["version"])
 
 
 if __name__ == "__main__":
