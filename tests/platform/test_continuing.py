@@ -201,9 +201,20 @@ def test_newer_inputs_take_the_place_of_a_run_that_is_not_done_and_leave_nothing
     assert numbers[0].n == numbers[0].last + 1
 
 
-def test_what_scores_alone_do_is_scored_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"candidate_max_atoms": 60},
+        {"candidate_max_atoms": 60, "max_strain": 0.03},
+        {"max_strain": 0.03, "max_area": 500},
+    ],
+    ids=["another rule", "more strain", "more area"],
+)
+def test_matches_are_taken_over_from_narrower_limits(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, asked: dict[str, float]
+) -> None:
     change(engine, CHANGES["moved within its kind"])
-    stricter = ScreenSettings(block_pairs=3000, candidate_max_atoms=60)
+    stricter = ScreenSettings.model_validate({"block_pairs": 3000, **asked})
     with engine.connect() as connection:
         before = published_run(connection)
     run = finish(engine, plan_run(engine, stricter))
@@ -211,7 +222,7 @@ def test_what_scores_alone_do_is_scored_alone(engine: Engine, monkeypatch: pytes
     taken_over = said(engine)
     change(engine, "UPDATE screening_run SET inputs_digest = sha256(inputs_digest) WHERE state = 'published'")
     monkeypatch.setattr(runs, "_may_continue", lambda *_: False)
-    monkeypatch.setattr(runs, "_matches_alike", lambda *_: False)
+    monkeypatch.setattr(runs, "_matches_hold", lambda *_: False)
     anew = finish(engine, plan_run(engine, stricter))
     assert anew.matched_run_id is None
     assert all(

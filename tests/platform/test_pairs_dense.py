@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable, match_row
+from stackscreen.pairs import Known, PairLimits, RowMatcher, ShapeIndex, ShapeTable, match_row
 from stackscreen.pairs.shapes import fold
 
 
@@ -47,6 +47,26 @@ def test_the_grid_and_the_pairwise_search_agree(seed: int, strain: float, area: 
     matcher = RowMatcher(ShapeIndex.build(table, len(table)))
     for row in range(len(table)):
         assert_same(table, matcher, len(table), row, row)
+
+
+WIDER = [(0.012, 120.0, 100), (0.02, 80.0, 100), (0.02, 120.0, 60), (0.01, 60.0, 40), (0.02, 120.0, 100)]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), narrow=st.sampled_from(WIDER))
+def test_a_search_that_begins_with_what_narrower_limits_gave_ends_where_a_whole_one_does(
+    seed: int, narrow: tuple[float, float, int]
+) -> None:
+    limits, before = PairLimits(0.02, 120.0, 100), PairLimits(*narrow)
+    parts = lattices(seed, 40)
+    table, earlier = ShapeTable.build(*parts, limits), ShapeTable.build(*parts, before)
+    whole, begun = (RowMatcher(ShapeIndex.build(table, len(table))) for _ in range(2))
+    for row in range(len(table)):
+        found = match_row(earlier, row, np.arange(row, len(table)))
+        wider, expected = begun.match(row, row, Known(found, before)), whole.match(row, row)
+        assert_array_equal(wider.n, expected.n)
+        assert_array_equal(wider.m, expected.m)
+        assert_allclose(wider.strain, expected.strain, atol=1e-12)
 
 
 def test_rows_may_come_in_any_order_and_from_any_first_column() -> None:

@@ -88,9 +88,8 @@ def _run(
     for (bottom, top), score in candidates.items():
         connection.execute(
             insert(Candidate).values(
-                run_id=run_id, since=run_id, bottom=numbers[bottom], top=numbers[top], block=0, kind="heterobilayer", n=1,
-                m=1,
-                strain=0.001, strain_von_mises=0.001, area=10, n_atoms=2, score=score,
+                run_id=run_id, since=run_id, bottom=numbers[bottom], top=numbers[top], block=0, kind="heterobilayer",
+                n=1, m=1, strain=0.001, strain_von_mises=0.001, area=10, n_atoms=2, score=score,
             )
         )  # fmt: skip
     return run_id

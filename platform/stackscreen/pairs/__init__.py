@@ -1,12 +1,13 @@
 """The pair-space engine: coincidence lattices of any two in-plane lattices, exactly and without angles."""
 
-from stackscreen.pairs.dense import RowMatcher, ShapeIndex
+from stackscreen.pairs.dense import Known, RowMatcher, ShapeIndex
 from stackscreen.pairs.limits import PairLimits
 from stackscreen.pairs.match import MatchedRow, match_row
 from stackscreen.pairs.shapes import ShapeTable
 from stackscreen.pairs.solution import NoCoincidenceError, PairSolution, solve_pair
 
 __all__ = [
+    "Known",
     "MatchedRow",
     "NoCoincidenceError",
     "PairLimits",

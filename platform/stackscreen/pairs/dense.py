@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stackscreen.pairs.limits import PairLimits
 from stackscreen.pairs.match import MatchedRow
 from stackscreen.pairs.shapes import ShapeTable
 
@@ -114,6 +115,14 @@ class ShapeIndex:
         return len(self.own_start) - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The matches of a row within narrower limits, or the same: each at most that of the limits asked for."""
+
+    found: MatchedRow
+    limits: PairLimits
+
+
 class RowMatcher:
     """Matches rows with all columns from a first one on. Not for two threads at a time; they may share the index.
 
@@ -131,7 +140,7 @@ class RowMatcher:
         self._n, self._m = np.empty(k, np.uint8), np.empty(k, np.uint8)
         self._found = np.empty(int(np.diff(index.offset).max(initial=0)) * 8 + 64, np.int32)
 
-    def match(self, row: int, first_column: int) -> MatchedRow:
+    def match(self, row: int, first_column: int, known: Known | None = None) -> MatchedRow:
         """The smallest supercell of lattice `row` with columns `first_column` to K-1.
 
         Smallest is least n·m, that is least area of the matched cell, √(n A₁ m A₂); of equal ones the least strained.
@@ -139,17 +148,20 @@ class RowMatcher:
         Args:
             row: number of the lower lattice in the table.
             first_column: number of the first upper lattice.
+            known: what a search within narrower limits has found for these columns: only what is smaller, or lies
+                beyond those limits, is looked for.
         """
         self._leave_behind(first_column)
         index, table = self._index, self._index.table
         self._product[first_column:] = _NO_PRODUCT
         self._n[first_column:] = 0
         self._m[first_column:] = 0
+        searched_n, searched_area = self._take_over(row, first_column, known)
         while not _search(
             row, table.ln_area, table.n_atoms, table.max_index, table.first, table.start, table.shape_re,
             table.shape_im, index.packed, index.shape, index.re, index.im, index.ln_area, index.offset, self._begin,
             index.base, index.width, index.lowest_area, index.n_areas, index.level_step, index.area_step,
-            2.0 * table.limits.max_strain, table.limits.max_atoms, self._found,
+            2.0 * table.limits.max_strain, table.limits.max_atoms, searched_n, searched_area, self._found,
             self._product, self._value, self._stretch, self._n, self._m,
         ):  # fmt: skip
             # One column of cells holds more than there was room for; asking again changes nothing that was found.
@@ -160,6 +172,27 @@ class RowMatcher:
             distance = np.log1p(value + np.sqrt(value * (value + 2.0)))
         strain = np.where(n > 0, 0.5 * (stretch + distance), np.nan)
         return MatchedRow(n, m, strain)
+
+    def _take_over(self, row: int, first_column: int, known: Known | None) -> tuple[int, float]:
+        """Begin with what is known.
+
+        Returns:
+            Up to which n all supercells of up to which ln area were looked at; 0 if none can be passed over.
+        """
+        if known is None:
+            return 0, -np.inf
+        matched, limits = known.found.n > 0, self._index.table.limits
+        product = known.found.n.astype(np.uint16) * known.found.m
+        self._product[first_column:][matched] = product[matched]
+        self._n[first_column:], self._m[first_column:] = known.found.n, known.found.m
+        # As a stretch without any change of shape: the sum of the two is what counts.
+        self._value[first_column:][matched] = 0.0
+        self._stretch[first_column:][matched] = 2.0 * known.found.strain[matched]
+        if (known.limits.max_strain, known.limits.max_atoms) != (limits.max_strain, limits.max_atoms):
+            return 0, -np.inf
+        area = math.log(known.limits.max_area)
+        searched = math.floor(math.exp(area - self._index.table.ln_area[row]) + 1e-9)
+        return min(searched, int(self._index.table.max_index[row])), area
 
     def match_rows(self, rows: Sequence[int], first_columns: Sequence[int]) -> Iterator[MatchedRow]:
         """The smallest supercells of several rows, one after another.
@@ -249,6 +282,8 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
     area_step: float,
     window: float,
     max_atoms: int,
+    searched_n: int,
+    searched_area: float,
     found: np.ndarray,
     product: np.ndarray,
     value: np.ndarray,
@@ -293,6 +328,9 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
                         continue
                     area_from = max(0, int(np.floor((target - left - lowest_area) / area_step)))
                     area_to = min(n_areas - 1, int(np.floor((target + left - lowest_area) / area_step)))
+                    if n <= searched_n:
+                        # Smaller ones of the other side have been looked at with this n.
+                        area_from = max(area_from, int(np.floor((searched_area - 1e-6 - lowest_area) / area_step)))
                     cell_of = base[level] + re_bin * n_areas
                     hits = 0
                     for cell in range(cell_of + area_from, cell_of + area_to + 1):

@@ -1,4 +1,7 @@
-"""Coincidence lattices that an earlier run has found, taken over where neither lattice has changed."""
+"""Coincidence lattices that an earlier run has found, taken over where neither lattice has changed.
+
+If the earlier run's limits were narrower, what it has found is where the search begins.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from stackscreen.pairs import MatchedRow, ShapeTable, match_row
+from stackscreen.pairs import Known, MatchedRow, PairLimits, RowMatcher, ShapeIndex, ShapeTable, match_row
 from stackscreen.screening.members import MemberTable, load_members
 from stackscreen.screening.spaces import RunKey, run_key
 from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT, Places, read_rows
@@ -21,12 +24,17 @@ class KnownMatcher:
 
     Args:
         engine: the database of both.
-        earlier: the run whose tiles are read; of the same limits.
+        earlier: the run whose tiles are read.
+        searched: its limits: those of the shapes, or narrower.
         members: of this run.
         shapes: their superlattices, by place.
     """
 
-    def __init__(self, engine: Engine, earlier: int, members: MemberTable, shapes: ShapeTable) -> None:
+    def __init__(
+        self, engine: Engine, earlier: int, searched: PairLimits, members: MemberTable, shapes: ShapeTable
+    ) -> None:
+        self._searched = searched
+        self._wider = None if searched == shapes.limits else RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
         self._engine, self._shapes, self._layers = engine, shapes, members.n_monolayers
         with engine.connect() as connection:
             self._earlier: RunKey = run_key(connection, earlier)
@@ -55,6 +63,10 @@ class KnownMatcher:
                 n[old], m[old] = tile.columns["n"][at], tile.columns["m"][at]
                 packed = tile.columns["strain"][at]
                 strain[old] = np.where(packed == NO_MATCH, np.nan, packed * STRAIN_UNIT)
+                if self._wider is not None:
+                    found = MatchedRow(n, m, strain)
+                    wider = self._wider.match(row, first, Known(found, self._searched))
+                    n, m, strain = wider.n, wider.m, wider.strain
                 if not old.all():
                     new = match_row(self._shapes, row, columns[~old])
                     n[~old], m[~old], strain[~old] = new.n, new.m, new.strain

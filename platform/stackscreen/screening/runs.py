@@ -120,7 +120,7 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
         if before is not None and _may_continue(connection, before, today, run, models):
             run_id = continue_space(connection, before, today, run, settings.block_pairs)
         else:
-            matched = before.id if before is not None and _matches_alike(before, run) else None
+            matched = before.id if before is not None and _matches_hold(before, run) else None
             run_id = _found_space(connection, {**run, "matched_run_id": matched}, settings.block_pairs)
         if models:
             connection.execute(
@@ -133,9 +133,8 @@ def _may_continue(
     connection: Connection, before: Row[Any], today: Today, run: dict[str, Any], models: dict[int, bytes]
 ) -> bool:
     """Whether all that differs from the published run are a few members."""
-    if not _matches_alike(before, run) or any(
-        getattr(before, name) != run[name] for name in ("candidate_rule", "edges")
-    ):
+    asked = ("engine_version", "candidate_rule", "edges", *(field.name for field in fields(PairLimits)))
+    if any(getattr(before, name) != run[name] for name in asked):
         return False
     used = connection.execute(
         select(ScreeningRunModel.model_version_id).where(ScreeningRunModel.run_id == before.id)
@@ -150,10 +149,10 @@ def _may_continue(
     return all_numbers - founding + len(today.fresh) + len(today.gone) <= max(1, LATER_SHARE * founding)
 
 
-def _matches_alike(before: Row[Any], run: dict[str, Any]) -> bool:
-    """Whether two equal pairs of lattices have the same coincidence lattices in both runs."""
-    asked = ("engine_version", *(field.name for field in fields(PairLimits)))
-    return all(getattr(before, name) == run[name] for name in asked)
+def _matches_hold(before: Row[Any], run: dict[str, Any]) -> bool:
+    """Whether the coincidence lattices that one run has found are within the limits of the other."""
+    limits = [field.name for field in fields(PairLimits)]
+    return before.engine_version == run["engine_version"] and all(getattr(before, name) <= run[name] for name in limits)
 
 
 def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) -> int:

@@ -75,7 +75,12 @@ def _context(engine: Engine, run_id: int) -> RunContext:
         if run.base_run_id is None:
             scorer = PairScorer.load(connection, run_id=run_id)
             if run.matched_run_id is not None:
-                taken_over = KnownMatcher(engine, run.matched_run_id, members, founding)
+                earlier = connection.execute(
+                    select(ScreeningRun.max_strain, ScreeningRun.max_area, ScreeningRun.max_atoms).where(
+                        ScreeningRun.id == run.matched_run_id
+                    )
+                ).one()
+                taken_over = KnownMatcher(engine, run.matched_run_id, PairLimits(*earlier), members, founding)
                 return RunContext(members, founding, rule, scorer, lambda _: taken_over)
             return RunContext(members, founding, rule, scorer, partial(_searching, columns=members.n_monolayers))
         later = load_lattices(connection, run.space_id, founding=False)
