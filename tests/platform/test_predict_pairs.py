@@ -9,13 +9,16 @@ from pathlib import Path
 import ase.io
 import pytest
 from sqlalchemy import Connection, Engine
+from sqlalchemy import text as sql
 from stacked import BN, GRAPHENE, MOS2, WSE2, plain, stacks
 from typer.testing import CliRunner
 
+from schema.vocabulary import InterfaceKind
 from stackscreen.cli import app
+from stackscreen.predict.describe import Described
 from stackscreen.predict.errors import PredictInputError, Reason
 from stackscreen.predict.inputs import from_ase
-from stackscreen.predict.pairs import predict_pairs, read_pairs
+from stackscreen.predict.pairs import _described, _Sides, predict_pairs, read_pairs
 from stackscreen.predict.predictor import NotPredicted, Prediction, Predictor
 from stackscreen.query.reading import reading
 
@@ -97,6 +100,23 @@ def test_a_name_that_is_none_or_several_is_reported_and_stops_nothing(tmp_path: 
     assert isinstance(two, NotPredicted)
     assert "may be MoS2-" in two.error.message
     assert values(answers["line 5"])
+
+
+def test_the_face_of_a_crystal_is_a_substrate(tmp_path: Path, known: Connection) -> None:
+    gold = known.scalar(sql("SELECT uid FROM material WHERE formula = 'Au' AND kind = 'bulk'"))
+    rows = f"id,bottom,top\nface,{gold}(111),1MoS2-s1\nsome,Au,1MoS2-s1\nabove,1MoS2-s1,{gold}(111)\n"
+    path = tmp_path / "pairs.csv"
+    path.write_text(rows, encoding="utf-8")
+    predictor = Predictor(known)
+    sides = _Sides(predictor.known, tmp_path)
+    face, some, above = (_described(row, sides) for row in read_pairs(path))
+    assert isinstance(face, Described)
+    assert face.kind is InterfaceKind.ON_BULK
+    assert set(face.bottom.layer.slab.numbers) == {79}
+    assert isinstance(some, NotPredicted)
+    assert "(111)" in some.error.message
+    assert isinstance(above, NotPredicted)
+    assert "a crystal lies below" in above.error.message
 
 
 def test_files_need_no_database(tmp_path: Path) -> None:

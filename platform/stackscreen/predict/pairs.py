@@ -103,12 +103,19 @@ def _described(row: PairRow, sides: _Sides) -> Described | NotPredicted:
         if bottom.name == LOWER and top.name == LOWER:
             same = row.fields["bottom"] == row.fields["top"]
             top = bottom if same else Side(UPPER, top.family, top.layer)
-        kind = InterfaceKind.HOMOBILAYER if bottom.name == top.name else InterfaceKind.HETEROBILAYER
-        return Described(row.id, kind, bottom, top, _interface(row, bottom, top))
+        return Described(row.id, _kind(bottom, top, sides), bottom, top, _interface(row, bottom, top))
     except NotPredictedError as error:
         return NotPredicted(row.id, error)
     except StackscreenError as error:
         return NotPredicted(row.id, NotPredictedError(Reason.UNREADABLE, error.message))
+
+
+def _kind(bottom: Side, top: Side, sides: _Sides) -> InterfaceKind:
+    if top.name in sides.crystals:
+        raise NotPredictedError(Reason.UNREADABLE, f"{top.name} is the face of a crystal, and a crystal lies below.")
+    if bottom.name in sides.crystals:
+        return InterfaceKind.ON_BULK
+    return InterfaceKind.HOMOBILAYER if bottom.name == top.name else InterfaceKind.HETEROBILAYER
 
 
 def _interface(row: PairRow, bottom: Side, top: Side) -> Interface:
@@ -179,11 +186,16 @@ def _cells(row: PairRow, key: str) -> int | None:
 
 
 class _Sides:
-    """What the names of a file of pairs stand for; each is looked up once."""
+    """What the names of a file of pairs stand for; each is looked up once.
+
+    Attributes:
+        crystals: names of those that are faces of crystals.
+    """
 
     def __init__(self, known: KnownLayers, folder: Path) -> None:
         self._known = known
         self._folder = folder
+        self.crystals: set[str] = set()
         self._found: dict[str, Side | NotPredictedError] = {}
 
     def of(self, name: str) -> Side:
@@ -232,12 +244,17 @@ class _Sides:
             formula = formulas([int(e.Z) for e, amount in composition.items() for _ in range(round(amount))])[0]
         except (ValueError, AttributeError):
             formula = name
-        found = self._known.of_formula(formula)
-        if len(found) > 1:
-            shown = ", ".join(sorted(one.uid for one in found)[:_SHOWN]) + (" ..." if len(found) > _SHOWN else "")
+        layers = self._known.of_formula(formula)
+        faces = self._known.faces(name)
+        called = sorted([*(one.uid for one in layers), *faces])
+        if len(called) > 1:
+            shown = ", ".join(called[:_SHOWN]) + (" ..." if len(called) > _SHOWN else "")
             raise NotPredictedError(Reason.UNKNOWN_MATERIAL, f"{name!r} may be {shown}: say which by its uid.")
-        if not found:
+        if not called:
             raise NotPredictedError(
                 Reason.UNKNOWN_MATERIAL, f"{name!r} is no known uid, external id or formula, and no structure file."
             )
-        return Side.known(found[0])
+        if layers:
+            return Side.known(layers[0])
+        self.crystals.add(called[0])
+        return Side.unknown(called[0], faces[called[0]])

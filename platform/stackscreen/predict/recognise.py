@@ -51,6 +51,19 @@ _NAMED = text("""
     ORDER BY name, alias, precedence, material_id
 """).bindparams(bindparam("names", expanding=True))
 
+# The same names of faces as a screening run gives.
+_FACES = text("""
+    SELECT uid, numbers, positions, cell
+    FROM (
+        SELECT m.uid || '(' || f.miller_h || f.miller_k || f.miller_l || ')'
+                   || CASE WHEN f.termination > 0 THEN '-' || f.termination ELSE '' END AS uid,
+               m.uid AS material, m.formula, f.numbers, f.positions, f.cell
+        FROM surface f JOIN material m ON m.id = f.material_id WHERE m.withdrawn_at IS NULL
+    ) face
+    WHERE :name IN (uid, material, formula)
+    ORDER BY uid
+""")
+
 _FAR = 0.6
 """Å, of fingerprints: layers farther apart are never one material, as no atom may lie 0.3 Å from its place."""
 _MEMORY = 50_000
@@ -120,6 +133,15 @@ class KnownLayers:
         numbers = list(dict.fromkeys(number for number, _ in self._of(formula)))
         self._read(numbers)
         return [self._layers[number] for number in numbers if number in self._layers]
+
+    def faces(self, name: str) -> dict[str, Slab]:
+        """The faces of crystals that the name of a face, the uid of a crystal or a formula may mean, by their names."""
+        if self._connection is None:
+            return {}
+        return {
+            row.uid: Slab.from_cell(row.numbers, np.reshape(row.positions, (-1, 3)), np.reshape(row.cell, (3, 3)))
+            for row in self._connection.execute(_FACES, {"name": name})
+        }
 
     def recognised(self, layer: Slab) -> KnownLayer | None:
         """The material that a layer is, told by its structure.
