@@ -270,7 +270,9 @@ IN_SQL = {
     "elements.none=S": "NOT b.elements || u.elements @> ARRAY['S']",
     "area.max=60&kind.in=2d-on-bulk": "b.surface_id IS NOT NULL AND (exp(b.ln_area) * p.n)::real <= 60",
     "area.max=60&kind.in=heterobilayer": "b.surface_id IS NULL AND b.member <> u.member "
-    "AND sqrt(exp(b.ln_area) * p.n * exp(u.ln_area) * p.m)::real <= 60",
+    "AND exp(ln(exp(b.ln_area) * p.n) "
+    "+ coalesce(u.stiffness / (b.stiffness + u.stiffness), 0.5) * ln(exp(u.ln_area) * p.m / (exp(b.ln_area) * p.n)))"
+    "::real <= 60",
     "work_function_difference.min=0.2": "(u.work_function_bottom - b.work_function_top)::real >= 0.2::real",
     "hull_energy.max=0.02": "CASE WHEN b.surface_id IS NULL THEN b.hull_energy ELSE 0 END <= 0.02 "
     "AND u.hull_energy <= 0.02",
@@ -323,7 +325,8 @@ def test_what_is_derived_of_a_pair_is_what_its_candidate_says(
             text("SELECT * FROM analyst.candidates WHERE alignment = :word"), {"word": alignment}
         ).mappings()
         names = ("n", "m", "kind", "area", "n_atoms", "gap_anderson", "valence_offset", "conduction_offset",
-                 "work_function_difference", "hull_energy")  # fmt: skip
+                 "work_function_difference", "hull_energy", "alignments", "gap_anderson_low", "gap_anderson_high",
+                 "electron_donor", "vacuum_step", "schottky_electron", "schottky_hole")  # fmt: skip
         for candidate in candidates:
             row = scanned[candidate["bottom_uid"], candidate["top_uid"]]
             assert {name: row[name] for name in names} == {name: candidate[name] for name in names}
