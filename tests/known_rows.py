@@ -204,7 +204,8 @@ class _Filler:
             self._add(
                 ScreeningMember(run_id=run.id, since=run.id, member=number, material_id=material.id,
                                 surface_id=side["surface"], uid=side["uid"], formula=material.formula,
-                                elements=material.elements, n_atoms=side["atoms"], ln_area=side["lattice"].ln_area, polar=False,
+                                elements=material.elements, n_atoms=side["atoms"],
+                                ln_area=side["lattice"].ln_area, polar=False,
                                 tau_re=side["lattice"].tau.real, tau_im=side["lattice"].tau.imag,
                                 gap=side["cbm"] - side["vbm"], hull_energy=side["hull"],
                                 inputs_digest=_digest(number), fingerprint=number, **edges)
