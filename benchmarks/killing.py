@@ -81,17 +81,27 @@ class Killer:
     """Watches a run's ledger and kills what is planned.
 
     Args:
+        command: that waits for the run.
         give_up_after_s: without progress of the run, or without a process to kill.
 
     Raises:
         TimeoutError: from `strike`, when it gives up.
+        RuntimeError: from `strike`, when the command failed.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, run_id: int, give_up_after_s: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        run_id: int,
+        command: subprocess.Popen[bytes],
+        give_up_after_s: float,
+    ) -> None:
         self._broker = broker_url(settings)
         self._supervisor = Supervisor(layout_of(settings))
         self._engine = engine
         self._run_id = run_id
+        self._command = command
         self._give_up_after_s = give_up_after_s
 
     def strike(self, kills: list[Planned]) -> Iterator[Kill]:
@@ -119,6 +129,8 @@ class Killer:
         while (now := self.progress()[0]) < done:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{now} blocks done, and no {done} in {self._give_up_after_s:.0f} s")
+            if self._command.poll():
+                raise RuntimeError(f"the command that waits for the run ended with {self._command.returncode}")
             time.sleep(_POLL_S)
 
     def _kill(self, victim: str) -> int:

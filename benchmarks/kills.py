@@ -15,17 +15,20 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+from sqlalchemy import Connection, Engine
+
 from benchmarks.hardware import describe
-from benchmarks.killing import Kill, Killer, pauses, planned, screening
+from benchmarks.killing import Kill, Killer, Planned, pauses, planned, screening
 from benchmarks.steps import STACKSCREEN
 from benchmarks.undisturbed import account, differences, keep_as_undisturbed, published_run, set_aside
 from schema.engine import make_engine
 from stackscreen.services import database_url, lifecycle
-from stackscreen.settings import load_settings
+from stackscreen.settings import Settings, load_settings
 
 
 def _sample(path: Path, layers: int, seed: int, to: Path) -> Path:
@@ -53,38 +56,25 @@ def main(arguments: list[str]) -> None:
     folder.chmod(0o755)
     screen = {} if options.block_pairs is None else {"block_pairs": options.block_pairs}
     settings = load_settings(data_dir=folder / "data", screen=screen)
-    environment = {**os.environ, **settings.as_environment()}
+    path = options.c2db
     engine = make_engine(database_url(settings))
     try:
-        path = options.c2db
         if options.layers is not None:
             path = _sample(path, options.layers, options.seed, folder / "layers.db")
         for command in (["db", "upgrade"], ["import", "c2db", path], ["dedupe"], ["models", "register"], ["features"]):
-            subprocess.run([STACKSCREEN, *command], env=environment, check=True, stdout=subprocess.DEVNULL)
+            _run(settings, *command)
+        set_aside(engine)
         began = time.perf_counter()
-        subprocess.run([STACKSCREEN, "screen"], env=environment, check=True)
+        _run(settings, "screen")
         quiet_s = time.perf_counter() - began
         keep_as_undisturbed(engine, published_run(engine))
         set_aside(engine)
         began = time.perf_counter()
-        with screening(settings, engine, folder / "screen.log") as (command, run_id):
-            kills = []
-            for kill in Killer(settings, engine, run_id, 900).strike(planned(options.seed, options.kills)):
-                print(f"killed: {kill}", flush=True)
-                kills.append(kill)
-            if command.wait():
-                raise SystemExit(f"stackscreen screen failed:\n{(folder / 'screen.log').read_text()}")
+        run_id, kills = _disturbed(settings, engine, planned(options.seed, options.kills), folder / "screen.log")
         noisy_s = time.perf_counter() - began
         with engine.connect() as connection:
-            lost = pauses(connection, run_id, kills)
-            books = account(connection, run_id)
-            different = differences(connection, run_id)
-        _report(kills, lost, quiet_s, noisy_s, options.seed)
-        print("| of the finished run | |\n|---|---:|")
-        for name, value in books._mapping.items():
-            print(f"| {name} | {value:,} |" if not isinstance(value, bool) else f"| {name} | {value} |")
-        for name, count in different.items():
-            print(f"| {name} that differ from the undisturbed run's | {count:,} |")
+            _report(connection, run_id, kills, options.seed)
+        print(f"\nwall time of the screen: {quiet_s:.0f} s undisturbed, {noisy_s:.0f} s with {len(kills)} kills")
     finally:
         engine.dispose()
         if options.keep is None:
@@ -94,9 +84,42 @@ def main(arguments: list[str]) -> None:
             lifecycle.stop(settings)
 
 
-def _report(kills: list[Kill], lost: list[float], quiet_s: float, noisy_s: float, seed: int) -> None:
-    print(f"\n{describe()}\n\nseed {seed}\n")
-    print("| killed | blocks done | longest pause until the next kill, s |\n|---|---:|---:|")
-    for kill, pause in zip(kills, lost, strict=True):
-        print(f"| {kill.victim} | {kill.done} of {kill.blocks} | {pause:.1f} |")
-    print(f"\nwall time: {quiet_s:.0f} s undisturbed, {noisy_s:.0f} s with {len(kills)} kills\n")
+def _run(settings: Settings, *command: str | Path) -> None:
+    environment = {**os.environ, **settings.as_environment()}
+    subprocess.run([STACKSCREEN, *command], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _disturbed(settings: Settings, engine: Engine, kills: list[Planned], log: Path) -> tuple[int, list[Kill]]:
+    """A run with kills: its number, and what was done to it.
+
+    Raises:
+        SystemExit: the command that waits for it failed; with its output.
+    """
+    delivered = []
+    with screening(settings, engine, log) as (command, run_id):
+        try:
+            for kill in Killer(settings, engine, run_id, command, 900).strike(kills):
+                print(kill, file=sys.stderr)
+                delivered.append(kill)
+        except (RuntimeError, TimeoutError) as error:
+            raise SystemExit(f"{error}:\n{log.read_text()}") from error
+        if command.wait():
+            raise SystemExit(f"the screen failed:\n{log.read_text()}")
+    return run_id, delivered
+
+
+def _report(connection: Connection, run_id: int, kills: list[Kill], seed: int) -> None:
+    print(f"{describe()}\n\nseed {seed}\n")
+    print("| killed | when so much was done | longest pause until the next kill, s |\n|---|---:|---:|")
+    for kill, pause in zip(kills, pauses(connection, run_id, kills), strict=True):
+        print(f"| {kill.victim} | {100 * kill.done / kill.blocks:.0f} % | {pause:.1f} |")
+    books = account(connection, run_id)
+    print("\n| of the finished run | |\n|---|---:|")
+    print(f"| pairs, N(N+1)/2 + S·N | {books.expected:,} |")
+    print(f"| pairs in its tiles | {books.pairs:,} |")
+    print(f"| rows whose tiles leave a gap or overlap | {books.misfit_rows:,} |")
+    print(f"| blocks not done | {books.not_done:,} |")
+    print(f"| blocks with other candidates than counted | {books.uncounted:,} |")
+    print(f"| published runs, this one among them | {books.published:,}, {'yes' if books.is_published else 'no'} |")
+    for name, count in differences(connection, run_id).items():
+        print(f"| {name} that differ from the undisturbed run's in a byte | {count:,} |")

@@ -44,7 +44,8 @@ def differences(connection: Connection, run_id: int) -> dict[str, int]:
                                            "n_candidates", "digest", "error")),
         "tiles": (PairTile, ("row", "col_from"), ("block", "n_pairs", "n", "m", "strain", "score")),
         "candidates": (Candidate, ("bottom", "top"),
-                       tuple(c.name for c in Candidate.__table__.columns if c.name not in ("run_id", "bottom", "top"))),
+                       tuple(c.name for c in Candidate.__table__.columns
+                             if c.name not in ("run_id", "since", "bottom", "top"))),
     }  # fmt: skip
     return {
         name: connection.execute(_unequal(model.__table__, keys, values, run_id)).scalar_one()

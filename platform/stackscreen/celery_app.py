@@ -4,12 +4,14 @@ A task may run twice (a worker dies between finishing and acknowledging, or runs
 timeout), so every task must be idempotent. There is no result backend: ledgers in Postgres hold the results.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 from celery import Celery
 from celery.schedules import crontab
-from kombu import Exchange, Queue
+from kombu import Exchange, Producer, Queue
 
 from stackscreen.services.addresses import broker_url
 from stackscreen.settings import Settings, get_settings
@@ -73,3 +75,14 @@ def _schedule(settings: Settings) -> dict[str, Any]:
 app = Celery("stackscreen", include=TASK_MODULES)
 # Read when first needed, not at import: importing a task must not depend on a settings file.
 app.add_defaults(lambda: configuration(get_settings()))
+
+
+@contextmanager
+def fresh_producer() -> Iterator[Producer]:
+    """What sends tasks over a connection of its own, and declares their queues anew.
+
+    Celery's pooled connections outlive the broker's: one that died under a channel may stay closed for good, and to a
+    broker that came back with nothing they would send tasks without a queue.
+    """
+    with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
+        yield producer

@@ -20,6 +20,7 @@ from benchmarks.killing import GROUPS, Killer, planned, screening
 from benchmarks.steps import STACKSCREEN
 from benchmarks.undisturbed import account, differences, keep_as_undisturbed, published_run, set_aside
 from schema.engine import make_engine
+from stackscreen.celery_app import SWEEP, app, configuration
 from stackscreen.services import broker_url, database_url
 from stackscreen.services.layout import layout_of
 from stackscreen.services.lifecycle import status
@@ -78,7 +79,7 @@ def test_ten_kills_at_random_change_no_byte_of_a_run(settings: Settings, engine:
     print(f"seed {SEED}: {kills}")
     with screening(settings, engine, tmp_path / "log") as (command, run_id):
         delivered = []
-        for kill in Killer(settings, engine, run_id, give_up_after_s=120).strike(kills):
+        for kill in Killer(settings, engine, run_id, command, give_up_after_s=120).strike(kills):
             print(kill)
             delivered.append(kill)
         assert command.wait(120) == 0, (tmp_path / "log").read_text()
@@ -99,7 +100,7 @@ def test_a_killed_screen_command_goes_on_where_it_was(settings: Settings, engine
     dice = random.Random(SEED)
     for _ in range(2):
         with screening(settings, engine, tmp_path / "log") as (command, run_id):
-            killer = Killer(settings, engine, run_id, give_up_after_s=120)
+            killer = Killer(settings, engine, run_id, command, give_up_after_s=120)
             done, blocks = killer.progress()
             killer.wait_for_blocks(dice.randrange(done + 1, done + blocks // 3))
             # With the tasks that it sent: workers need no command to go on.
@@ -118,12 +119,30 @@ def test_a_waiting_screen_starts_again_what_died_with_the_supervisor(
 ) -> None:
     set_aside(engine)
     with screening(settings, engine, tmp_path / "log") as (command, run_id):
-        Killer(settings, engine, run_id, give_up_after_s=120).wait_for_blocks(10)
+        Killer(settings, engine, run_id, command, give_up_after_s=120).wait_for_blocks(10)
         os.kill(Supervisor(layout_of(settings)).pid(), signal.SIGKILL)
         assert command.wait(120) == 0, (tmp_path / "log").read_text()
     assert "waiting for it" in (tmp_path / "log").read_text()
     _assert_whole(engine, run_id)
     wait_for(lambda: not _orphans(settings), "orphans to end")
+
+
+def test_a_run_whose_last_worker_died_before_it_could_publish_is_published_by_the_sweep(
+    settings: Settings, engine: Engine
+) -> None:
+    run_id = published_run(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE screening_run SET state = 'running', published_at = NULL WHERE id = :r"), {"r": run_id}
+        )
+    app.conf.update(configuration(settings))
+    app.send_task(SWEEP)
+
+    def state() -> str:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT state FROM screening_run WHERE id = :r"), {"r": run_id}).scalar_one()
+
+    wait_for(lambda: state() == "published", "the run to be published", 60)
 
 
 def test_a_single_changed_byte_or_missing_tile_is_seen(engine: Engine) -> None:

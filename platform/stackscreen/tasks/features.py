@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from ml import embedding_store, feature_store
 from schema.errors import StackscreenError
-from stackscreen.celery_app import app
+from stackscreen.celery_app import app, fresh_producer
 from stackscreen.outages import outlast, outlasting
 from stackscreen.tasks.engine import worker_engine
 
@@ -77,10 +77,11 @@ def plan(engine: Engine) -> FeaturePlan:
 def dispatch(work: FeaturePlan) -> int:
     """Send a plan to the workers, in chunks; returns how many tasks."""
     sent = 0
-    for task, ids in ((compute, work.features), (embed, work.embeddings)):
-        for start in range(0, len(ids), CHUNK):
-            task.apply_async((ids[start : start + CHUNK],))
-            sent += 1
+    with fresh_producer() as producer:
+        for task, ids in ((compute, work.features), (embed, work.embeddings)):
+            for start in range(0, len(ids), CHUNK):
+                task.apply_async((ids[start : start + CHUNK],), producer=producer)
+                sent += 1
     return sent
 
 

@@ -12,13 +12,13 @@ from schema.vocabulary import RunState
 from stackscreen.celery_app import app
 from stackscreen.outages import outlasting
 from stackscreen.query.candidates import published_run
-from stackscreen.screening.runs import NothingToScreenError, collect_garbage, plan_run, publish_if_done
+from stackscreen.screening.runs import NothingToScreenError, collect_garbage, plan_run
 from stackscreen.screening.saved import update_saved_screens
 from stackscreen.screening.surfaces import ensure_surfaces
 from stackscreen.settings import get_settings
 from stackscreen.tasks import features
 from stackscreen.tasks.engine import worker_engine
-from stackscreen.tasks.screening import dispatch
+from stackscreen.tasks.screening import dispatch, send_report
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def nightly() -> None:
         log.info("%s", error.message)
         return
     if plan.state is RunState.PUBLISHED:
-        report.delay()
+        send_report()
     else:
         dispatch(engine, plan.run_id)
 
@@ -75,7 +75,4 @@ def sweep() -> None:
             connection.execute(select(ScreeningRun.id).where(ScreeningRun.state == RunState.RUNNING)).scalars().all()
         )
     for run_id in running:
-        if publish_if_done(engine, run_id) is RunState.PUBLISHED:
-            report.delay()
-        else:
-            dispatch(engine, run_id)
+        dispatch(engine, run_id)

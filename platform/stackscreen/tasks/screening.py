@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from schema import ScreeningRun
 from schema.errors import StackscreenError
 from schema.vocabulary import RunState
-from stackscreen.celery_app import app
+from stackscreen.celery_app import app, fresh_producer
 from stackscreen.outages import outlast, outlasting
 from stackscreen.screening.ledger import Progress, abandoned_blocks, open_blocks, progress
 from stackscreen.screening.runs import publish_if_done
@@ -49,7 +49,13 @@ def block(self: Any, run_id: int, number: int) -> None:
         published = connection.execute(select(ScreeningRun.state).where(ScreeningRun.id == run_id)).scalar()
     if published == RunState.PUBLISHED:
         # Whoever finished the run tells the saved screens; told twice, they come out the same.
-        app.send_task(REPORT)
+        send_report()
+
+
+def send_report() -> None:
+    """Have the saved screens ranked in the published run."""
+    with fresh_producer() as producer:
+        app.send_task(REPORT, producer=producer)
 
 
 def dispatch(engine: Engine, run_id: int) -> int:
@@ -60,22 +66,22 @@ def dispatch(engine: Engine, run_id: int) -> int:
     with engine.connect() as connection:
         sent = _send(run_id, open_blocks(connection, run_id))
     if not sent and publish_if_done(engine, run_id) is RunState.PUBLISHED:
-        app.send_task(REPORT)
+        send_report()
     return sent
 
 
 def _send(run_id: int, numbers: list[int]) -> int:
     queue = get_settings().screen.queue
-    for number in numbers:
-        block.apply_async((run_id, number), queue=queue)
+    with fresh_producer() as producer:
+        for number in numbers:
+            block.apply_async((run_id, number), queue=queue, producer=producer)
     return len(numbers)
 
 
 def _queue_is_empty() -> bool:
-    """Whether no task waits in the queue of blocks; declares it anew, in case the broker forgot that too."""
+    """Whether no task waits in the queue of blocks."""
     name = get_settings().screen.queue
-    with app.connection_or_acquire() as connection, connection.channel() as channel:
-        app.amqp.queues[name](channel).declare()
+    with app.connection_for_write() as connection, connection.channel() as channel:
         return bool(channel.queue_declare(queue=name, durable=True).message_count == 0)
 
 
@@ -152,7 +158,9 @@ class _Watch:
             # Pending, and in no queue: the broker lost the task. (A worker holds no task that it does not run.)
             find = open_blocks if _queue_is_empty() else abandoned_blocks
             with self.engine.connect() as connection:
-                _send(self.run_id, find(connection, self.run_id))
+                lost = find(connection, self.run_id)
+            if lost:
+                _send(self.run_id, lost)
             self.retried = clock
         if clock - max(self.changed, self.sent) > RESEND_AFTER_S:
             dispatch(self.engine, self.run_id)
