@@ -41,7 +41,9 @@ _SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
 _LEVELS = tuple(
-    name for name in _MOIRE if name in GAPS + ALIGNMENT or name.startswith(("mean_", "facing_")) and "probe" not in name
+    name
+    for name in _MOIRE
+    if name in GAPS + ALIGNMENT or (name.startswith(("mean_", "facing_")) and "probe" not in name)
 )
 """What moves levels against each other: the levels themselves, and what the layers and their faces are made of."""
 
