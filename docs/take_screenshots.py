@@ -47,7 +47,8 @@ def take(address: str) -> None:
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#scatter .point")))
             driver.save_screenshot(str(IMAGES / "candidates.png"))
             driver.get(f"{address}/?alignment.in=II&of=pairs")
-            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, ".candidate-grid .pair-name")))
+            named = ".candidate-grid .pair-link, .candidate-grid .pair-name"
+            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, named)))
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, "#summary b")))
             driver.save_screenshot(str(IMAGES / "pairs.png"))
             driver.set_window_size(1440, 1500)
