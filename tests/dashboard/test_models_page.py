@@ -1,0 +1,95 @@
+"""The page of models and its twin in JSON, without a browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from made_up_rows import TARGET, made_up_rows
+from plain_methods import Line, Mean
+from sqlalchemy import Engine
+
+from dashboard.app import create_app
+from dashboard.components.model_plots import calibration_figure, kinds_figure, learning_figure, parity_figure
+from dashboard.pages import models
+from ml.evaluation import evaluate, learning_curve
+from ml.registry import Shipped, register
+from ml.report import Report
+from ml.splits import Split
+from stackscreen.query.models import UnknownModelVersionError
+from stackscreen.settings import load_settings
+
+pytestmark = pytest.mark.services
+
+
+def text_of(page: Any) -> str:
+    """All that a page holds, as text."""
+    return json.dumps(page.to_plotly_json(), default=lambda part: part.to_plotly_json(), ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    rows = made_up_rows(60, 1200)
+    model = Line(("physics", "mean_1", "mean_2"), "model")
+    physics = Line(("physics",), "physics, calibrated")
+    found = evaluate(rows, TARGET, [model], Split.BOTH_UNSEEN, baselines=[Mean(), physics])
+    curve = learning_curve(rows, TARGET, model, Split.BOTH_UNSEEN, fractions=(0.5, 1.0))
+    return Report.of(found, "model", learning={"model": curve}, truth=rows.targets[TARGET])
+
+
+@pytest.fixture
+def served(engine: Engine, report: Report) -> int:
+    with engine.begin() as connection:
+        return register(
+            connection,
+            Shipped(
+                TARGET, "heterobilayer", "lightgbm-residual", "made up v1", "both-unseen-v1", b"x", b"\0" * 32, {},
+                {"unit": "meV/Å²", "data": {"rows": 1200, "materials": 60, "source": "made up"}}, (report,),
+            ),
+        )  # fmt: skip
+
+
+def test_every_served_model_has_a_card_with_its_error_beside_the_baselines(
+    engine: Engine, served: int, report: Report
+) -> None:
+    page = text_of(models.index(engine))
+    assert "binding energy · heterobilayer" in page
+    assert f"{report.judged.mae:.3g} meV" in page
+    assert f"{report.best_baseline.mae:.3g} meV" in page
+    assert f"/models/{served}" in page
+    assert "both-unseen; 90 % intervals cover" in page
+
+
+def test_a_models_page_shows_every_split_and_every_plot(engine: Engine, served: int, report: Report) -> None:
+    page = text_of(models.detail(engine, served))
+    for name in ("model-parity", "model-learning", "model-calibration", "model-kinds"):
+        assert name in page
+    assert "decides what is served" in page
+    with pytest.raises(UnknownModelVersionError, match="no model 999"):
+        models.detail(engine, 999)
+
+
+def test_without_models_the_page_says_what_to_do(engine: Engine) -> None:
+    page = text_of(models.index(engine))
+    assert "stackscreen models register" in page
+
+
+def test_the_twin_in_json_holds_the_reports(engine: Engine, served: int, report: Report) -> None:
+    client = create_app(load_settings(), engine).server.test_client()
+    (one,) = client.get("/api/models.json").get_json()["models"]
+    assert (one["version"], one["unit"], one["served"]) == (served, "meV/Å²", True)
+    found = Report.from_json(one["reports"][0])
+    assert found.judged == report.judged
+    assert client.get(f"/api/models/{served}.json").get_json() == one
+    missing = client.get("/api/models/999.json")
+    assert (missing.status_code, missing.get_json()["error"][:21]) == (404, "There is no model 999")
+    assert client.get("/api/models/x.json").status_code == 400
+
+
+def test_what_a_report_does_not_hold_is_not_drawn(report: Report) -> None:
+    bare = Report(**{**vars(report), "curves": [], "figures": report.figures[:3]})
+    assert parity_figure(bare, "E_b", "meV/Å²") is None
+    assert learning_figure(bare, "meV/Å²") is None
+    assert calibration_figure(bare) is None
+    assert kinds_figure(bare, "meV/Å²") is None
