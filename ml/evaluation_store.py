@@ -52,6 +52,8 @@ def store(connection: Connection, report: Report, model_version_id: int | None =
             baseline=report.best_baseline.method if report.baselines else "",
             beats_baseline=bool(report.baselines) and report.beats_baseline,
             repeats=report.repeats,
+            features=[name for name, _ in report.importance],
+            shap=[value for _, value in report.importance],
             code_version=version("stackscreen"),
         )
         .returning(ModelEvaluation.id)
@@ -130,6 +132,7 @@ def _load(connection: Connection, chosen: Any) -> list[Report]:
                 Curve(row.method, row.kind.value, list(row.x), list(row.y), None if row.n is None else list(row.n))
                 for row in curves[head.id]
             ],
+            list(zip(head.features, head.shap, strict=True)),
         )
         for head in heads
     ]

@@ -209,6 +209,16 @@ class Report:
         )
 
 
+def shown(reports: Sequence[Report]) -> Report | None:
+    """The evaluation that a card draws: under the strict split, of the state that a screen asks about.
+
+    That state is the one looked at hardest, with a learning curve.
+    """
+    strict = [report for report in reports if report.strict]
+    drawn = [report for report in strict if any(curve.kind == CurveKind.LEARNING for curve in report.curves)]
+    return next(iter(drawn or strict), None)
+
+
 def parity(method: str, true: NDArray[np.floating], predicted: NDArray[np.floating], grid: int = GRID) -> Curve:
     """Calculated against predicted values as counts on a grid: its filled cells' centres, in the target's unit.
 

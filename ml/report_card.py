@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ml.plots import PLOTS
-from ml.report import Figure, Report
+from ml.report import Figure, Report, shown
 from ml.splits import STRICT, Split
 from schema.vocabulary import CurveKind, InterfaceKind, PartKind
 
@@ -41,7 +41,7 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
     ]
     for report in reports:
         lines += _split_section(report, classes)
-    strict = next((report for report in reports if report.strict), first)
+    strict = shown(reports) or first
     lines += [f"![{PLOTS[name][0]}]({address})" for name, address in plots.items()]
     lines += [""] if plots else []
     lines += [*_warnings(reports), *_kinds(strict, classes), *_curve(strict, unit), *_features(strict, unit)]
@@ -50,7 +50,7 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
 
 def _split_section(report: Report, classes: bool) -> list[str]:
     meaning = MEANING[Split(report.split)] if report.split in set(Split) else "folds from a file"
-    lines = [f"### {report.split}", "", f"{meaning[0].upper()}{meaning[1:]}. {report.folds}.", ""]
+    lines = [f"### {report.split}, {report.source}", "", f"{meaning[0].upper()}{meaning[1:]}. {report.folds}.", ""]
     whole = [figure for figure in report.figures if figure.part_kind == PartKind.ALL]
     spread = any(figure.spread is not None for figure in whole)
     head = ["method", "n"]

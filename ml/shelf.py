@@ -12,7 +12,7 @@ import orjson
 from ml import plots
 from ml.cards import card_markdown
 from ml.registry import CARD_FILE, EMBEDDING, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, Shipped
-from ml.report import Report
+from ml.report import Report, shown
 from ml.training import Trained
 from schema.vocabulary import InterfaceKind
 
@@ -94,9 +94,9 @@ def write_card(content: Mapping[str, Any], docs: Path, name: str) -> Path:
     """
     docs.mkdir(parents=True, exist_ok=True)
     drawn: list[str] = []
-    strict = next((one for one in map(Report.from_json, content["reports"]) if one.strict), None)
-    if strict is not None:
-        drawn = [file.stem for file in plots.write(strict, docs / name)]
+    drawn_from = shown([Report.from_json(one) for one in content["reports"]])
+    if drawn_from is not None:
+        drawn = [file.stem for file in plots.write(drawn_from, docs / name)]
     card = docs / f"{name}.md"
     card.write_text(card_markdown(content, {plot: f"{name}/{plot}.svg" for plot in drawn}), encoding="utf-8")
     return card

@@ -33,6 +33,7 @@ class ModelEvaluation(Base):
     __table_args__ = (
         Index("ix_model_evaluation_of", "target", "domain", "split"),
         CheckConstraint("repeats >= 1", name="repeats"),
+        CheckConstraint("cardinality(features) = cardinality(shap)", name="one_shap_a_feature"),
         {"comment": "Evaluations of models on rows that they could not know"},
     )
 
@@ -51,6 +52,12 @@ class ModelEvaluation(Base):
     baseline: Mapped[str] = mapped_column(Text, comment="calibrated baseline that errs least")
     beats_baseline: Mapped[bool] = mapped_column(comment="whether the method errs less than every baseline")
     repeats: Mapped[int] = mapped_column(Integer, comment="draws of folds and seeds behind the spread")
+    features: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default="{}", comment="what the trees go by, the most important first; empty if no trees"
+    )
+    shap: Mapped[list[float]] = mapped_column(
+        ARRAY(Double), server_default="{}", comment="mean absolute SHAP value of each feature, target's unit"
+    )
     code_version: Mapped[str] = mapped_column(Text)
     evaluated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

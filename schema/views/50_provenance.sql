@@ -169,6 +169,20 @@ COMMENT ON COLUMN analyst.model_curves.x IS 'learning: training materials; calib
 COMMENT ON COLUMN analyst.model_curves.y IS 'learning: mean absolute error, in unit; calibration: share covered; parity: predicted value, in unit';
 COMMENT ON COLUMN analyst.model_curves.n IS 'learning: training rows; parity: rows in that cell of the grid';
 
+CREATE VIEW analyst.model_features AS
+SELECT e.id AS evaluation, e.model_version_id AS model, e.target, p.unit, e.domain, u.rank, u.feature, u.shap
+FROM model_evaluation e LEFT JOIN property p ON p.key = e.target
+CROSS JOIN LATERAL unnest(e.features, e.shap) WITH ORDINALITY AS u (feature, shap, rank);
+COMMENT ON VIEW analyst.model_features IS 'What the trees of a model go by: SHAP values, exact, averaged over training rows';
+COMMENT ON COLUMN analyst.model_features.evaluation IS 'number of the evaluation';
+COMMENT ON COLUMN analyst.model_features.model IS 'version of the model that it speaks of, if any';
+COMMENT ON COLUMN analyst.model_features.target IS 'key of the predicted property';
+COMMENT ON COLUMN analyst.model_features.unit IS 'unit of shap';
+COMMENT ON COLUMN analyst.model_features.domain IS 'homobilayer, heterobilayer or 2d-on-bulk';
+COMMENT ON COLUMN analyst.model_features.rank IS '1 for the feature that matters most';
+COMMENT ON COLUMN analyst.model_features.feature IS 'name of the pair feature';
+COMMENT ON COLUMN analyst.model_features.shap IS 'mean absolute SHAP value, in unit';
+
 CREATE VIEW analyst.sources AS
 SELECT s.key, s.database, s.release, s.method, s.licence, s.citation,
        (SELECT count(*) FROM source_record r WHERE r.source_id = s.id AND r.state = 'accepted') AS n_records

@@ -147,3 +147,4 @@ def test_the_same_evaluation_again_replaces_the_former_and_comes_back_whole(engi
     assert sorted(found.figures, key=repr) == sorted(report.figures, key=repr)
     assert sorted(found.curves, key=repr) == sorted(report.curves, key=repr)
     assert set(found.baselines) == set(report.baselines)
+    assert found.importance == report.importance == [("physics", 2.1), ("mean_0", 0.3)]

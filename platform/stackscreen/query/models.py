@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ml import evaluation_store
-from ml.report import Report
+from ml.report import Report, shown
 from schema import ModelVersion
 from schema.errors import StackscreenError
 from schema.quantities import QUANTITIES
@@ -51,8 +51,8 @@ class ModelPage:
 
     @property
     def strict(self) -> Report | None:
-        """The evaluation that decided whether it is served; None if none is kept."""
-        return next((report for report in self.reports if report.strict), None)
+        """The evaluation that decided whether it is served in what a screen asks; None if none is kept."""
+        return shown(self.reports)
 
 
 _COLUMNS = (
