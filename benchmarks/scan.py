@@ -205,7 +205,7 @@ def main(arguments: list[str]) -> None:
     )
     print(f"\n| filter | best {options.best} by | pairs found | median, ms | slowest, ms | processor, ms |")
     print("|---|---|---:|---:|---:|---:|")
-    for query, order, count, median, slowest, computing in lines:
-        print(f"| `{query}` | `{order}` | {count:,} | {median:.0f} | {slowest:.0f} | {computing:.0f} |")
+    for query, order, count, median, longest, computing in lines:
+        print(f"| `{query}` | `{order}` | {count:,} | {median:.0f} | {longest:.0f} | {computing:.0f} |")
     medians, slowest = [line[3] for line in lines], [line[4] for line in lines]
     print(f"\nSlowest median {max(medians):.0f} ms, slowest of all {max(slowest):.0f} ms.")

@@ -49,7 +49,7 @@ from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
 from stackscreen.screening.score import geometric_score
 
 MAX_ATOMS = 80
-"""Of a candidate: a pair with more is a pair all the same."""
+"""Of a candidate of two layers: a pair with more is a pair all the same."""
 H2, T1, FLAT = "2H", "1T", "flat"
 # formula, symbols, stacking, a (Å), height of the outer atoms (Å), VBM and CBM against vacuum (eV; metals: equal)
 LAYERS = (
@@ -231,7 +231,7 @@ class _Filler:
                          strain=strain.astype("<u2").tobytes(), score=score.astype("<u2").tobytes())
             )  # fmt: skip
             block.n_matched += int(matched.sum())
-            for k in np.flatnonzero(matched & (atoms <= MAX_ATOMS)):
+            for k in np.flatnonzero(matched & ((atoms <= MAX_ATOMS) | (row >= layers))):
                 self.candidate(run.id, row, int(columns[k]), int(found.n[k]), int(found.m[k]), float(found.strain[k]))
                 block.n_candidates += 1
         run.n_candidates, run.n_matched = block.n_candidates, block.n_matched

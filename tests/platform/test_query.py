@@ -289,7 +289,7 @@ def test_a_database_that_is_down_is_a_sentence() -> None:
 
 
 def test_an_alternative_in_sql_is_bound_and_not_spelt(run: Run) -> None:
-    rendered = str(where(Criteria.of([condition("layers", Operator.EITHER, ["x'); DROP"])]), run.id))
+    rendered = str(where(Criteria.of([condition("layers", Operator.EITHER, ["x'); DROP"])]), run.key))
     assert "DROP" not in rendered
 
 

@@ -189,7 +189,7 @@ def test_processes_that_fill_at_the_same_time_all_get_the_tiles(
         ("DELETE FROM pair_tile WHERE row = 4", "out of place"),
         ("DELETE FROM pair_tile WHERE row = 11", "row 11 are out of place"),
         ("UPDATE pair_tile SET n = decode(repeat('01', n_pairs), 'hex') WHERE row = 0", "matches other pairs"),
-        ("DELETE FROM pair_tile", "hold 0 of 72 pairs"),
+        ("DELETE FROM pair_tile", "row 0 are out of place"),
     ],
 )
 def test_tiles_that_are_not_those_of_the_ledger_are_an_error_and_no_cache(
