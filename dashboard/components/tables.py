@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 
 from dashboard.components.words import column, number
-from stackscreen.query.detail import Fact, Model
+from stackscreen.query.detail import Fact, Model, answering
 from stackscreen.query.fields import FIELDS
 
 TARGETS = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
@@ -73,7 +73,7 @@ def candidate_table(row: Mapping[str, Any], models: Sequence[Model], edges: str)
         models: those that the run used.
         edges: functional of the run's band edges.
     """
-    by_target = {model.target: model for model in models}
+    by_target = answering(models, row["kind"])
     rows = [_predicted_row(key, row, by_target.get(target)) for key, target in TARGETS.items()]
     rows += [
         [
@@ -108,7 +108,7 @@ def _predicted_row(key: str, row: Mapping[str, Any], model: Model | None) -> lis
 
 
 def _origin(kind: str, model: Model | None) -> list[Any]:
-    physics = model.replaced_by(kind) if model is not None else None
+    physics = model.physics if model is not None else None
     if model is None:
         return [html.Span("model", className="tag-model"), " of the run"]
     if physics is not None:

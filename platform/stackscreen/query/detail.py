@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,17 +94,20 @@ class Model:
     card: dict[str, Any]
     served: bool
 
-    def replaced_by(self, kind: str) -> str | None:
-        """The physics that stands in for the trained model on one kind of pair, in words; None where the model speaks.
+    @property
+    def physics(self) -> str | None:
+        """The physics that predicts in place of trees where no registry is single, in words; None where trees speak.
 
         A model that did not beat its baseline is not served: the baseline is, and readers are told.
         """
-        other = self.card.get("different_layers")
-        if kind == InterfaceKind.HETEROBILAYER and other:
-            return f"{other['feature'].replace('_', ' ')}, as it is"
-        if "baseline" in self.family:
-            return f"{self.card.get('physics', 'baseline').replace('_', ' ')}, calibrated"
-        return None
+        state = self.card.get("states", {}).get("unknown", {"trees": 1})
+        return None if state["trees"] else str(state["served"]).replace("_", " ")
+
+
+def answering(models: Sequence[Model], kind: str) -> dict[str, Model]:
+    """By target, the model that speaks of a kind of pair; of a target that has no other, the homobilayers'."""
+    found = {model.target: model for model in models if model.domain == InterfaceKind.HOMOBILAYER}
+    return {**found, **{model.target: model for model in models if model.domain == kind}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from stackscreen.query.candidates import COLUMNS, SIDES, Order, listing, published_run, row_values
 from stackscreen.query.criteria import Criteria
-from stackscreen.query.detail import Model, Pair
+from stackscreen.query.detail import Model, Pair, answering
 from stackscreen.query.fields import FIELDS
 from stackscreen.query.reading import reading
 
@@ -54,8 +54,8 @@ def scan_csv(rows: Sequence[Mapping[str, object]]) -> str:
     return _text([header(names), *([row[name] for name in names] for row in rows)])
 
 
-def _predictor(model: Model | None, kind: str) -> str:
-    physics = model.replaced_by(kind) if model else None
+def _predictor(model: Model | None) -> str:
+    physics = model.physics if model else None
     return f"baseline {physics}" if physics else f"model {model.name}" if model else "model"
 
 
@@ -69,14 +69,14 @@ def pair_csv(pair: Pair) -> str:
     """Every number of one pair with its unit, interval and origin, one a row."""
     rows: list[list[object]] = [["subject", "quantity", "value", "unit", "lower", "upper", "method", "origin", "cite"]]
     name = f"{pair.row['bottom_uid']} / {pair.row['top_uid']}"
-    models = {model.target: model for model in pair.models}
+    models = answering(pair.models, pair.row["kind"])
     targets = {"gap": "gap", "binding_energy": "binding_energy", "distance": "interlayer_distance"}
     for key, field in FIELDS.items():
         if key not in pair.row or pair.row[key] is None:
             continue
         model = models.get(targets.get(key, ""))
         ends = [pair.row.get(f"{key}_{end}") for end in ("lower", "upper")]
-        origin = _predictor(model, pair.row["kind"]) if key in targets else "screen"
+        origin = _predictor(model) if key in targets else "screen"
         rows.append([name, key, pair.row[key], field.unit, *ends, "prediction" if key in targets else "", origin, ""])
     subjects = [(side.uid, fact) for side in (pair.bottom, pair.top) for fact in side.facts]
     subjects += [(f"{one.bottom_name} / {one.top_name}", fact) for one in pair.known for fact in one.facts]
