@@ -153,7 +153,7 @@ def snapshot(connection: Connection, edges: EdgeMethod, *, only: Iterable[int] |
     for material_id, key, face, value in connection.execute(_VALUES, {**asked, "edges": edges}):
         known = values.setdefault(material_id, {})
         known[f"{key}_{face}" if face else key] = value
-    features: dict[int, str] = dict(connection.execute(_FEATURES, asked).tuples().all())
+    features = {row[0]: row[1] for row in connection.execute(_FEATURES, asked)}
     rows = []
     sides = [*connection.execute(_MONOLAYERS, asked).mappings(), *connection.execute(_SURFACES, asked).mappings()]
     for side in sides:

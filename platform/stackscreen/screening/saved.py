@@ -104,7 +104,7 @@ class Reasons:
                 of_run(ScreeningMember, run_key(connection, run_id))
             )
         )
-        return dict(rows.tuples().all())
+        return {row.uid: row.inputs_digest for row in rows}
 
     @staticmethod
     def _models(connection: Connection, run_id: int) -> set[int]:
