@@ -85,7 +85,8 @@ def lineup(rows: InterfaceRows, target: str) -> Lineup:
             # An estimate that knows the registry is shown, but is no yardstick for a model that does not.
             (methods if moire and name in REGISTRY else floors).extend([Estimate(name), Line(name)])
     best = floors[-1].name
-    known = bool(np.isfinite(rows.columns(REGISTRY[:1])).any())
+    # A few moiré cells are small enough to have a single registry: they are asked about as the others are.
+    known = bool(np.isfinite(rows.columns(REGISTRY[:1])).mean() > 0.5)
     head = heads.head(rows.domain, target, registry_known=known) if rows.names == NAMES else None
     if head is not None:
         methods.append(head.method)
