@@ -119,7 +119,7 @@ class Tally:
         """For people: how many are predicted, and why the others are not."""
         said = [f"{self.predicted:,} of {self.done:,} {self.noun} predicted"]
         if self.failed:
-            kinds = "; ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
+            kinds = "; ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common())
             said.append(f"  {self.failed:,} not: {kinds}")
             said += [f"    {one.id}: {one.error.message}" for one in self._examples]
             if self.failed > len(self._examples):
