@@ -121,5 +121,5 @@ def _shell() -> dmc.MantineProvider:
 
 
 def _navigation(path: str) -> list[html.A]:
-    pages = (("/", "Candidates"), ("/models", "Models"), ("/data", "Data and models"))
+    pages = (("/", "Candidates"), ("/models", "Models"), ("/data", "Data"))
     return [html.A(name, href=address, **(aria(current="page") if address == path else {})) for address, name in pages]

@@ -28,6 +28,8 @@ NEARLY_ALL = 0.9
 """Share of the rows that a baseline must speak of to be a yardstick."""
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares that intervals are asked to cover, for the calibration curve."""
+MIN_ON_CURVE = 8
+"""A learning curve goes down to where a part has so few rows: there it is to show how much is missing."""
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Shares of the training materials, for the learning curve."""
 
@@ -172,6 +174,7 @@ def out_of_fold(
     parts: Sequence[Partition],
     *,
     views: Views = AS_THEY_ARE,
+    least: int = MIN_TRAINING,
     on_fold: OnFold | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Out-of-fold predictions, and for ensembles their members' spread, by method and view, each of shape (rows,)."""
@@ -182,7 +185,7 @@ def out_of_fold(
     for part in parts:
         train, test = part.train & has, part.test & has
         for method in methods:
-            if test.any() and train.sum() >= MIN_TRAINING:
+            if test.any() and train.sum() >= least:
                 fitted = method.fit(rows, target, train)
                 for view, seen in shown.items():
                     name = f"{method.name}, {view}" if view else method.name
@@ -256,7 +259,7 @@ def learning_curve(
     """Error on the same test rows when less has been learned from.
 
     A fraction of the training materials is kept by their names' digests, so that smaller sets lie within larger ones,
-    and with them the rows both of whose layers are kept. Fractions that leave a part with fewer than `MIN_TRAINING`
+    and with them the rows both of whose layers are kept. Fractions that leave a part with fewer than `MIN_ON_CURVE`
     rows have no point.
 
     Args:
@@ -277,10 +280,10 @@ def learning_curve(
     for fraction in fractions:
         kept = rank < fraction if fraction < 1 else np.ones(len(labelled), bool)
         smaller = [Partition(part.train & kept, part.test) for part in parts]
-        if not smaller or min(part.train.sum() for part in smaller) < MIN_TRAINING:
+        if not smaller or min(part.train.sum() for part in smaller) < MIN_ON_CURVE:
             continue
         shown = {"": view} if view else AS_THEY_ARE
-        out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, on_fold=on_fold)
+        out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, least=MIN_ON_CURVE, on_fold=on_fold)
         names = [{*np.array(labelled.bottom)[p.train], *np.array(labelled.top)[p.train]} for p in smaller]
         score = ClassMetrics.of if classes else Metrics.of
         points.append(

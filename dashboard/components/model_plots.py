@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import plotly.graph_objects as go
 
 from dashboard.components.scatter import axis, base_layout
@@ -11,6 +13,7 @@ from ml.report import Figure, Report
 from schema.vocabulary import CurveKind, PartKind
 
 BASELINE_COLOUR = "#8a6d00"
+_SHADES = [[0, "#c9b8f2"], [0.5, MODEL_COLOUR], [1, "#2b1460"]]
 _GUIDE = {"color": "#9aa3af", "width": 1}
 _MAX_FAMILIES = 10
 _NAME_LENGTH = 34
@@ -26,10 +29,10 @@ def parity_figure(report: Report, symbol: str, unit: str) -> go.Figure | None:
         x=curve.x,
         y=curve.y,
         mode="markers",
+        # Counts span orders of magnitude, and a single interface is to be seen as well.
         marker={
-            "color": [max(n, 1) ** 0.5 for n in curve.n],
-            "colorscale": "Purples",
-            "cmin": -3,
+            "color": [math.log10(max(n, 1)) for n in curve.n],
+            "colorscale": _SHADES,
             "size": 6,
             "symbol": "square",
         },
@@ -56,17 +59,18 @@ def learning_figure(report: Report, unit: str) -> go.Figure | None:
         x=curve.x, y=curve.y, mode="lines+markers", name="model", line={"color": MODEL_COLOUR},
         customdata=curve.n, hovertemplate="%{x:.0f} materials, %{customdata} rows<br>%{y:.3g}<extra></extra>",
     )  # fmt: skip
-    floor = go.Scatter(
-        x=[min(curve.x), max(curve.x)], y=[best.error] * 2, mode="lines", name=best.method.replace("_", " "),
-        line={"color": BASELINE_COLOUR, "dash": "dash"}, hovertemplate=f"{best.error:.3g}<extra></extra>",
-    )  # fmt: skip
-    return go.Figure(
-        [model, floor],
+    figure = go.Figure(
+        model,
         base_layout(
             xaxis=axis("materials in training", type="log", dtick="D2"),
             yaxis=axis(_error_title(report, unit), rangemode="tozero"),
-            legend={"x": 0, "y": 0, "bgcolor": "rgba(255,255,255,0.7)"},
+            showlegend=False,
         ),
+    )
+    words = f"{best.method.replace('_', ' ')}: {best.error:.3g}"
+    return figure.add_hline(
+        best.error, line={"color": BASELINE_COLOUR, "dash": "dash"}, annotation_text=words,
+        annotation_font_color=BASELINE_COLOUR,
     )  # fmt: skip
 
 
@@ -121,8 +125,8 @@ def kinds_figure(report: Report, unit: str) -> go.Figure | None:
             xaxis=axis(_error_title(report, unit)),
             yaxis={"automargin": True, "ticks": ""},
             barmode="group",
-            legend={"orientation": "h", "x": 0, "y": 1.06, "traceorder": "reversed"},
-            margin={"l": 10, "r": 12, "t": 24, "b": 42},
+            legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "reversed"},
+            margin={"l": 10, "r": 12, "t": 40, "b": 42},
         ),
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ def layout(engine: Engine) -> html.Div:
     return html.Div(
         [
             starter_banner() if starter else None,
-            html.H1("Data and models"),
+            html.H1("Data"),
             html.Div([_count(name, value) for name, value in found.counts.items()], className="counts"),
             _models(found),
             _runs(found),
