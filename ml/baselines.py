@@ -72,7 +72,7 @@ class Calibrated:
         ok = np.isfinite(x) & np.isfinite(y)
         a, b = np.asarray(x[ok], float), np.asarray(y[ok], float)
         if not feature or len(a) < 2 or np.ptp(a) == 0:
-            return cls("", float(b.mean()), 0.0, floor)
+            return cls("", float(b.mean()) if len(b) else np.nan, 0.0, floor)
         design = np.column_stack([np.ones(len(a)), a])
         weights = np.ones(len(a))
         solution = np.zeros(2)
