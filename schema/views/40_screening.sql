@@ -86,13 +86,17 @@ AS $$
         FROM screening_run r
         JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
         WHERE r.id = run AND s.member = number
+    ), own AS MATERIALIZED (
+        -- || brings a tile that is stored out of line into memory once, not once an element
+        SELECT t.col_from, t.n_pairs, t.n || ''::bytea AS n, t.m || ''::bytea AS m, t.strain || ''::bytea AS strain,
+               t.score || ''::bytea AS score
+        FROM me JOIN pair_tile t ON t.run_id = me.since AND t.row = me.member
     ), found AS (
         -- whole tiles of its own row
         SELECT t.col_from + k AS partner, get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
                get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
                get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score
-        FROM me JOIN pair_tile t ON t.run_id = me.since AND t.row = me.member
-        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
+        FROM own t CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
         UNION ALL
         -- one element of each tile whose columns hold it: the earlier ones it was founded with, and later members'
         SELECT t.row, get_byte(substring(t.n FROM k + 1 FOR 1), 0), get_byte(substring(t.m FROM k + 1 FOR 1), 0),

@@ -14,14 +14,27 @@ from schema import Candidate, PairBlock, PairTile, ScreeningMember, ScreeningRun
 from schema.vocabulary import RunState
 from stackscreen.screening.changes import Today
 
-# The gone members' pairs with a coincidence lattice in the run before; a pair of two gone ones once.
+# The gone members' pairs with a coincidence lattice in the run before; a pair of two gone ones once. Of a tile that is
+# stored out of line, `substring` reads the wanted byte alone, and `||` brings the whole into memory once.
 _MATCHED_BEFORE = text("""
-    SELECT count(*)
-    FROM screening_member gone
-    CROSS JOIN LATERAL analyst.pairs_of_member(:before, gone.member) pair
-    JOIN screening_member partner ON partner.run_id = :space AND partner.member = pair.partner
-    WHERE gone.run_id = :space AND gone.until = :run AND pair.n > 0
-      AND (partner.until IS DISTINCT FROM :run OR partner.member <= gone.member)
+    WITH here AS MATERIALIZED (
+        SELECT member, since, until IS NOT DISTINCT FROM :run AS gone FROM screening_member
+        WHERE run_id = :space AND since <= :before AND (until IS NULL OR until > :before)
+    ), own AS MATERIALIZED (
+        SELECT h.member, t.col_from, t.n_pairs, t.n || ''::bytea AS n
+        FROM here h JOIN pair_tile t ON t.run_id = h.since AND t.row = h.member
+        WHERE h.gone
+    ), matched AS (
+        SELECT o.member, o.col_from + k AS partner FROM own o CROSS JOIN generate_series(0, o.n_pairs - 1) AS k
+        WHERE get_byte(o.n, k) > 0
+        UNION ALL
+        SELECT h.member, t.row FROM here h
+        JOIN screening_run r ON r.space_id = :space AND r.id <= :before
+        JOIN pair_tile t ON t.run_id = r.id AND t.row <> h.member
+         AND h.member >= t.col_from AND h.member < t.col_from + t.n_pairs
+        WHERE h.gone AND get_byte(substring(t.n FROM h.member - t.col_from + 1 FOR 1), 0) > 0
+    )
+    SELECT count(*) FROM matched m JOIN here p ON p.member = m.partner WHERE NOT p.gone OR p.member <= m.member
 """)
 
 
