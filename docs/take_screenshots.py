@@ -69,10 +69,10 @@ def take(address: str) -> None:
 
 
 def _model(address: str) -> int:
-    """Number of the model that predicts the gap of two different layers, or of any if there is none."""
+    """Number of the model that predicts the gap of a homobilayer, or of any if there is none."""
     with urllib.request.urlopen(f"{address}/api/models.json", timeout=30) as answer:  # noqa: S310
         found = json.load(answer)["models"]
-    wanted = [one for one in found if (one["target"], one["domain"]) == ("gap", "heterobilayer")]
+    wanted = [one for one in found if (one["target"], one["domain"]) == ("gap", "homobilayer")]
     return int((wanted or found)[0]["version"])
 
 
