@@ -139,7 +139,9 @@ def test_the_same_inputs_are_not_screened_twice(screened_system: Settings, scree
 def test_the_scorer_of_a_run_uses_the_models_that_the_run_names(screened_engine: Engine) -> None:
     with screened_engine.connect() as connection:
         scorer = PairScorer.load(connection, run_id=_run_id(screened_engine))
-    assert set(scorer.models) == {"binding_energy", "interlayer_distance", "gap"}
+    targets = {"binding_energy", "interlayer_distance", "gap"}
+    assert set(scorer.alike) == set(scorer.different) == targets
+    assert {scorer.different[target].domain_name for target in targets} == {"heterobilayer"}
 
 
 def test_an_analyst_cannot_see_an_unpublished_run(screened_engine: Engine) -> None:
