@@ -50,6 +50,14 @@ def test_three_layers_are_no_stack_of_two() -> None:
         apart(two + third)
 
 
+def test_interlocking_layers_are_told_by_the_order_of_the_atoms() -> None:
+    (stack,) = stacks(MOS2, MOS2, registry="AB")
+    for dz in (-3.9, 0.0):
+        parted = take_apart(from_ase("it", moved(stack, dz)).atoms, alike=True)
+        assert parted.lower.positions.tobytes() == apart(stack).lower.positions.tobytes()
+        assert parted.upper.positions.tobytes() == apart(stack).upper.positions.tobytes()
+
+
 def test_a_crystal_is_no_stack() -> None:
     bulk = MOS2.copy()
     bulk.set_cell([*bulk.cell.array[:2], [0, 0, 6.5]])

@@ -28,6 +28,8 @@ SAME_BOND = 1.1
 """A contact that is no longer than this many bonds of the same two elements within the layers, or, where there are
 none, than this many sums of covalent radii, is a bond."""
 ALKALI_METALS = frozenset({3, 11, 19, 37, 55})
+_NO_CONTACT = 1.5
+"""Å: layers whose heights overlap leave no such gap in their middle."""
 _HEAVIEST = 103
 """Atomic number of the last element that the descriptors describe."""
 _MIN_STEP = 0.2
@@ -91,6 +93,24 @@ def is_copy(layer: Slab, other: Slab) -> bool:
     return len(layer) == len(other) and orientation(layer, other)[1] <= RIGID_TOLERANCE
 
 
+def _interlock(stack: Canonical, order: NDArray[np.int64]) -> bool:
+    """Whether two copies of a layer, written one after the other, lie into each other, so that no height divides them.
+
+    Atoms that are written in turn, one of either layer, make halves that are copies as well: as thick as the stack.
+    """
+    half = len(order) // 2
+    heights = stack.positions[:, 2]
+    if not half or heights[order[half]] - heights[order[half - 1]] > _NO_CONTACT:
+        return False
+    first, second = _side(stack, np.arange(half)), _side(stack, np.arange(half, len(order)))
+    thinner = max(first.thickness, second.thickness) < stack.thickness - _MIN_STEP
+    return thinner and second.positions[:, 2].mean() > first.positions[:, 2].mean() and is_copy(first, second)
+
+
+def _side(stack: Canonical, atoms: NDArray[np.int64]) -> Slab:
+    return Slab(stack.numbers[atoms], stack.positions[atoms], stack.cell[:2, :2])
+
+
 def _by_name(
     stack: Canonical, cells: tuple[Counter[int], Counter[int]] | None, alike: bool
 ) -> NDArray[np.int64] | None:
@@ -98,6 +118,8 @@ def _by_name(
     order = np.argsort(stack.positions[:, 2], kind="stable")
     if alike:
         half = len(order) // 2
+        if _interlock(stack, order):
+            return np.arange(half, len(order))
         same = Counter(stack.numbers[order[:half]].tolist()) == Counter(stack.numbers[order[half:]].tolist())
         return np.sort(order[half:]) if same else None
     for below, above in (cells, cells[::-1]) if cells is not None else ():
@@ -248,9 +270,7 @@ def is_crystal_slab(numbers: NDArray[np.int64], heights: NDArray[np.float64]) ->
 def _halves_are_one_layer(stack: Canonical, order: NDArray[np.int64], bonds: _Bonds, pieces: list[int]) -> bool:
     """Whether the two halves are copies of one layer that does not hold together by bonds: of chains or molecules."""
     half = len(order) // 2
-    lower, upper = (
-        Slab(stack.numbers[side], stack.positions[side], stack.cell[:2, :2]) for side in (order[:half], order[half:])
-    )
+    lower, upper = _side(stack, order[:half]), _side(stack, order[half:])
     # Four layers are two copies of two as well: only what has no layers of its own, or two, can be a stack.
     few = len(pieces) > 1 and sum(rank == 2 for rank in pieces) <= 2
     return few and not _across(order[:half], bonds).any() and is_copy(lower, upper)
