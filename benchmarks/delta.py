@@ -125,6 +125,7 @@ def main(arguments: list[str]) -> None:
           "| all, median, s | all, slowest, s |")  # fmt: skip
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for what, timings in rescreened.items():
+
         def middle(name: str, timings: list[Timing] = timings) -> float:
             return float(np.median([getattr(one, name) for one in timings]))
 
