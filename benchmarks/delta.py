@@ -81,7 +81,7 @@ def rescreen(engine: Engine, settings: Settings) -> Timing:
                  "FROM pair_block WHERE run_id = :run"),
             {"run": plan.run_id},
         ).one()  # fmt: skip
-        assert published_run(connection).id == plan.run_id  # noqa: S101 - or nothing was measured
+        assert published_run(connection).id == plan.run_id
     return Timing(planned - began, computed - done, ended - computed, int(work.pairs), int(work.candidates))
 
 
@@ -125,13 +125,15 @@ def main(arguments: list[str]) -> None:
           "| all, median, s | all, slowest, s |")  # fmt: skip
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for what, timings in rescreened.items():
-
-        def middle(name: str, timings: list[Timing] = timings) -> float:
-            return float(np.median([getattr(one, name) for one in timings]))
-
-        print(f"| {what} | {len(timings)} | {middle('pairs'):,.0f} | {middle('candidates'):,.0f} | {middle('plan'):.2f} "
-              f"| {middle('blocks'):.2f} | {middle('publish'):.2f} | {middle('whole'):.2f} "
-              f"| {max(one.whole for one in timings):.2f} |")  # fmt: skip
+        middle = {
+            name: float(np.median([getattr(one, name) for one in timings]))
+            for name in ("pairs", "candidates", "plan", "blocks", "publish", "whole")
+        }
+        slowest = max(one.whole for one in timings)
+        print(
+            f"| {what} | {len(timings)} | {middle['pairs']:,.0f} | {middle['candidates']:,.0f} | {middle['plan']:.2f} "
+            f"| {middle['blocks']:.2f} | {middle['publish']:.2f} | {middle['whole']:.2f} | {slowest:.2f} |"
+        )
     doing(_EDGES, id=chosen[0], by=0.01)()
     command = shutil.which("stackscreen") or ".venv/bin/stackscreen"
     began = time.perf_counter()
