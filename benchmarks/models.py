@@ -23,8 +23,9 @@ import numpy as np
 from benchmarks import hardware, model_data
 from ml.alignment import ALIGNMENT_TYPE
 from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
-from ml.evaluation import Evaluation, evaluate, learning_curve, repeated
+from ml.evaluation import Evaluation, evaluate, repeated
 from ml.judging import judged_method
+from ml.learning import learning_curve
 from ml.metrics import ClassMetrics, Metrics
 from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, Trees

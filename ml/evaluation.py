@@ -20,7 +20,6 @@ from ml.parts import Part, parts_of
 from ml.rows import InterfaceRows
 from ml.splits import N_FOLDS, VERSION, Partition, Split, pair_names, partitions
 from ml.uncertainty import honest_half_widths
-from schema.vocabulary import InterfaceKind
 
 MIN_TRAINING = 20
 """A part of a split with fewer labelled rows to learn from is not judged."""
@@ -28,10 +27,6 @@ NEARLY_ALL = 0.9
 """Share of the rows that a baseline must speak of to be a yardstick."""
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares that intervals are asked to cover, for the calibration curve."""
-MIN_ON_CURVE = 8
-"""A learning curve goes down to where a part has so few rows: there it is to show how much is missing."""
-FRACTIONS = (0.125, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the training materials, for the learning curve."""
 
 Views = Mapping[str, Callable[[InterfaceRows], InterfaceRows]]
 """How rows may be shown to a fitted method, by name: as they are (""), without the registry, ..."""
@@ -227,78 +222,6 @@ def repeated(
                 errors[name].append(score(truth, predicted).error)
     spread = {name: float(np.std(found, ddof=1)) for name, found in errors.items() if len(found) > 1}
     return replace(evaluation, spread=spread, repeats=repeats)
-
-
-@dataclass(frozen=True)
-class LearningPoint:
-    """One point of a learning curve.
-
-    Attributes:
-        fraction: of the training materials.
-        materials, rows: in training, on average over the parts.
-        error: mean absolute error in the target's unit, or the share named wrongly.
-    """
-
-    fraction: float
-    materials: float
-    rows: float
-    error: float
-
-
-def learning_curve(
-    rows: InterfaceRows,
-    target: str,
-    method: Method,
-    split: Split,
-    *,
-    classes: bool = False,
-    fractions: Sequence[float] = FRACTIONS,
-    view: Callable[[InterfaceRows], InterfaceRows] | None = None,
-    on_fold: OnFold | None = None,
-) -> list[LearningPoint]:
-    """Error on the same test rows when less has been learned from.
-
-    A fraction of the training materials is kept by their names' digests, so that smaller sets lie within larger ones,
-    and with them the rows both of whose layers are kept. Fractions that leave a part with fewer than `MIN_ON_CURVE`
-    rows have no point.
-
-    Args:
-        rows, target, split, classes, on_fold: as in `evaluate`.
-        method: whose curve.
-        fractions: shares of the training materials, rising.
-        view: how test rows are shown; as they are by default.
-    """
-    labelled = rows.take(rows.labelled(target))
-    truth = labelled.targets[target]
-    parts = [part for part in partitions(labelled, split) if part.train.sum() >= MIN_TRAINING]
-    if labelled.domain == InterfaceKind.ON_BULK.value:
-        # A handful of films or substrates would make a ragged curve: rows are drawn.
-        rank = np.array([_unit(name) for name in labelled.ids])
-    else:
-        rank = np.array([max(map(_unit, pair)) for pair in zip(labelled.bottom, labelled.top, strict=True)])
-    points = []
-    for fraction in fractions:
-        kept = rank < fraction if fraction < 1 else np.ones(len(labelled), bool)
-        smaller = [Partition(part.train & kept, part.test) for part in parts]
-        if not smaller or min(part.train.sum() for part in smaller) < MIN_ON_CURVE:
-            continue
-        shown = {"": view} if view else AS_THEY_ARE
-        out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, least=MIN_ON_CURVE, on_fold=on_fold)
-        names = [{*np.array(labelled.bottom)[p.train], *np.array(labelled.top)[p.train]} for p in smaller]
-        score = ClassMetrics.of if classes else Metrics.of
-        points.append(
-            LearningPoint(
-                fraction,
-                float(np.mean([len(found) for found in names])),
-                float(np.mean([p.train.sum() for p in smaller])),
-                score(truth, out[method.name]).error,
-            )
-        )
-    return points
-
-
-def _unit(name: str) -> float:
-    return int.from_bytes(hashlib.sha256(f"learning-v1:{name}".encode()).digest()[:8], "big") / 2.0**64
 
 
 def _score_of(evaluation: Evaluation) -> Callable[..., Metrics | ClassMetrics]:

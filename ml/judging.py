@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.catalogue import Lineup
-from ml.evaluation import FRACTIONS, Evaluation, evaluate, learning_curve, repeated
+from ml.evaluation import Evaluation, evaluate, repeated
+from ml.learning import FRACTIONS, learning_curve
 from ml.method import Method
 from ml.metrics import group_numbers
 from ml.report import Report

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.evaluation import NEARLY_ALL, Evaluation, LearningPoint
+from ml.evaluation import NEARLY_ALL, Evaluation
+from ml.learning import LearningPoint
 from ml.metrics import ClassMetrics, Metrics
 from ml.splits import STRICT
 from schema.vocabulary import CurveKind, PartKind

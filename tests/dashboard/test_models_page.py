@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from dashboard.app import create_app
 from dashboard.components.model_plots import calibration_figure, kinds_figure, learning_figure, parity_figure
 from dashboard.pages import models
-from ml.evaluation import evaluate, learning_curve
+from ml.evaluation import evaluate
+from ml.learning import learning_curve
 from ml.registry import Shipped, register
 from ml.report import Report
 from ml.splits import Split

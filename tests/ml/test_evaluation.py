@@ -7,7 +7,8 @@ import pytest
 from made_up_rows import TARGET, made_up_rows
 from plain_methods import Line, Mean
 
-from ml.evaluation import evaluate, learning_curve, repeated
+from ml.evaluation import evaluate, repeated
+from ml.learning import learning_curve
 from ml.metrics import ClassMetrics, Metrics
 from ml.parts import block, parts_of
 from ml.selection import Chosen, best_weights, described

@@ -8,8 +8,9 @@ from plain_methods import Line, Mean
 from sqlalchemy import Engine, text
 
 from ml import evaluation_store, plots
-from ml.evaluation import evaluate, learning_curve, repeated
+from ml.evaluation import evaluate, repeated
 from ml.gate import judge
+from ml.learning import learning_curve
 from ml.report import Report, parity
 from ml.splits import Split
 from schema.vocabulary import CurveKind
