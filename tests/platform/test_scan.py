@@ -320,7 +320,7 @@ def test_what_is_derived_of_a_pair_is_what_its_candidate_says(
     scanned = {(row["bottom_uid"], row["top_uid"]): row for row in starter.scan(criteria, best=10_000).rows}
     with reading(screened_engine) as connection:
         run = published_run(connection)
-        assert str(where(criteria, run.id))
+        assert str(where(criteria, run.key))
         candidates = connection.execute(
             text("SELECT * FROM analyst.candidates WHERE alignment = :word"), {"word": alignment}
         ).mappings()

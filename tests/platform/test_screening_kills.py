@@ -54,7 +54,10 @@ def _contents(engine: Engine, run_id: int) -> tuple[list, list]:
         engine, "SELECT row, col_from, n, m, strain, score FROM pair_tile WHERE run_id = :r ORDER BY 1, 2", r=run_id
     )
     candidates = _rows(engine, "SELECT * FROM candidate WHERE run_id = :r ORDER BY bottom, top", r=run_id)
-    return [tuple(t) for t in tiles], [tuple(c)[1:] for c in candidates]
+    own = ("run_id", "since")
+    return [tuple(t) for t in tiles], [
+        tuple(value for key, value in row._mapping.items() if key not in own) for row in candidates
+    ]
 
 
 def test_the_night_takes_in_what_came_and_says_what_changed_and_why(
@@ -115,14 +118,19 @@ def test_superseded_runs_are_emptied_but_not_forgotten(engine: Engine) -> None:
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(disposable_system: Settings, engine: Engine) -> None:
-    # A limit of its own makes a run of its own; first undisturbed, in this process ...
+    # A limit of its own makes a run of its own, and another engine's lattices are not taken over.
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE screening_run SET engine_version = 'earlier'"))
+    # First undisturbed, in this process ...
     quiet = plan_run(engine, ScreenSettings(block_pairs=300, max_atoms=190))
     for number in range(_rows(engine, "SELECT count(*) AS n FROM pair_block WHERE run_id = :r", r=quiet.run_id)[0].n):
         assert run_block(engine, quiet.run_id, number, "here", 60)
     expected = _contents(engine, quiet.run_id)
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE screening_run SET inputs_digest = sha256('quiet') WHERE id = :r"), {"r": quiet.run_id}
+            # Of another engine, so that nothing of it is taken over.
+            text("UPDATE screening_run SET inputs_digest = sha256('quiet'), engine_version = 'quiet' WHERE id = :r"),
+            {"r": quiet.run_id},
         )
     # ... then by the workers, whose processes are killed while they compute.
     noisy = plan_run(engine, ScreenSettings(block_pairs=300, max_atoms=190))
