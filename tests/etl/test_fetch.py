@@ -773,6 +773,8 @@ def test_a_killed_fetch_goes_on_where_it_was_killed(server: Loopback, tmp_path: 
     url = server.in_turn("/db", sends(content, hang_after=8_500_000), sends(content))
     program = [sys.executable, "-m", "stackscreen", "fetch", "2dmatpedia", "--url", url, "--to", str(tmp_path)]
     path = tmp_path / "2dmatpedia-db.json"
+    # A shell in the background starts what it runs deaf to Ctrl-C, and a child inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(program, env=environment(tmp_path), stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 30
         while (state := Partial.read(partial_note(path))) is None or not state.received:

@@ -180,7 +180,7 @@ def test_a_run_is_shown_with_its_inputs_its_blocks_and_its_speed(engine: Engine,
         members = connection.execute(
             select(ScreeningMember.inputs_digest)
             .where(ScreeningMember.run_id == two[1])
-            .order_by(ScreeningMember.member)
+            .order_by(ScreeningMember.material_id)
         ).scalars()
         assert found.inputs["members_digest"] == hashlib.sha256(b"".join(members)).hexdigest()
     assert found.inputs["inputs_digest"] == _digest("second").hex()

@@ -20,7 +20,7 @@ from benchmarks.killing import GROUPS, Killer, planned, screening
 from benchmarks.steps import STACKSCREEN
 from benchmarks.undisturbed import account, differences, keep_as_undisturbed, published_run, set_aside
 from schema.engine import make_engine
-from stackscreen.celery_app import SWEEP, app, configuration
+from stackscreen.celery_app import SWEEP, app, configuration, fresh_producer
 from stackscreen.services import broker_url, database_url
 from stackscreen.services.layout import layout_of
 from stackscreen.services.lifecycle import status
@@ -138,7 +138,8 @@ def test_a_run_whose_last_worker_died_before_it_could_publish_is_published_by_th
             text("UPDATE screening_run SET state = 'running', published_at = NULL WHERE id = :r"), {"r": run_id}
         )
     app.conf.update(configuration(settings))
-    app.send_task(SWEEP)
+    with fresh_producer() as producer:  # pooled connections may be another system's, of the tests before
+        app.send_task(SWEEP, producer=producer)
 
     def state() -> str:
         with engine.connect() as connection:
