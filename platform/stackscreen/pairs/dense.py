@@ -168,7 +168,7 @@ class RowMatcher:
             self._found = np.empty(2 * len(self._found), np.int32)
         n, m = self._n[first_column:].copy(), self._m[first_column:].copy()
         value, stretch = self._value[first_column:], self._stretch[first_column:]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             distance = np.log1p(value + np.sqrt(value * (value + 2.0)))
         strain = np.where(n > 0, 0.5 * (stretch + distance), np.nan)
         return MatchedRow(n, m, strain)

@@ -28,6 +28,7 @@ LATER_SHARE: Final = 0.05
 """Of a space's first members: where more have come or gone since its founding, all pairs are screened anew."""
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('stackscreen_screening_run'))")
+_GARBAGE_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('stackscreen_garbage'))")
 
 
 class NothingToScreenError(StackscreenError):
@@ -240,7 +241,9 @@ def collect_garbage(engine: Engine, keep: int = 1) -> int:
         Number of runs emptied.
     """
     with engine.begin() as connection:
-        connection.execute(_LOCK)
+        # Not the lock of planning and publishing: millions of rows take a while, and what is dropped is no reader's and
+        # no later run's.
+        connection.execute(_GARBAGE_LOCK)
         runs = connection.execute(
             select(ScreeningRun.id, ScreeningRun.space_id, ScreeningRun.state, ScreeningRun.matched_run_id).order_by(
                 ScreeningRun.published_at.desc(), ScreeningRun.id.desc()
