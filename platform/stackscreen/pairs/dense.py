@@ -167,9 +167,8 @@ class RowMatcher:
             # One column of cells holds more than there was room for; asking again changes nothing that was found.
             self._found = np.empty(2 * len(self._found), np.int32)
         n, m = self._n[first_column:].copy(), self._m[first_column:].copy()
-        value, stretch = self._value[first_column:], self._stretch[first_column:]
-        with np.errstate(invalid="ignore", over="ignore"):
-            distance = np.log1p(value + np.sqrt(value * (value + 2.0)))
+        value, stretch = (np.where(n > 0, kept[first_column:], 0.0) for kept in (self._value, self._stretch))
+        distance = np.log1p(value + np.sqrt(value * (value + 2.0)))
         strain = np.where(n > 0, 0.5 * (stretch + distance), np.nan)
         return MatchedRow(n, m, strain)
 
