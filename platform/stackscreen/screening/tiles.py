@@ -133,6 +133,25 @@ class _Tile:
     columns: dict[str, NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """The tiles of members that came later: element k of a row is the pair with member k.
+
+    Attributes:
+        numbers: of the members, rising, shape (K,).
+        columns: n, m, strain and score, by name, shape (K, one more than the largest number).
+    """
+
+    numbers: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
+
+    def of(self, name: str, numbers: NDArray[np.int64], other: int) -> NDArray[Any]:
+        """A column of the pairs of some of them with an earlier member."""
+        if not numbers.size:
+            return np.empty(0, COLUMNS[name])  # where there are none at all, no column reaches as far as the other
+        return self.columns[name][np.searchsorted(self.numbers, numbers), other]
+
+
 def _arrays(pieces: tuple[bytes, ...]) -> dict[str, NDArray[Any]]:
     return {name: np.frombuffer(piece, kind) for (name, kind), piece in zip(COLUMNS.items(), pieces, strict=True)}
 
@@ -153,26 +172,29 @@ def _stream(connection: Connection, run: RunKey, numbers: NDArray[np.int64], see
             yield tile
 
 
-def _read_later(
-    connection: Connection, run: RunKey, numbers: NDArray[np.int64], seen: Seen | None
-) -> dict[int, dict[str, NDArray[Any]]]:
-    """The tiles of the members that came later, by number: element k is the pair with member k."""
+def _read_later(connection: Connection, run: RunKey, numbers: NDArray[np.int64], seen: Seen | None) -> _Later:
+    """The tiles of the members that came later."""
+    numbers = np.sort(numbers)
+    size = int(numbers.max(initial=-1)) + 1
+    later = _Later(numbers, {name: np.zeros((len(numbers), size), kind) for name, kind in COLUMNS.items()})
     if not numbers.size:
-        return {}
+        return later
     driver: Any = connection.connection.driver_connection
+    missing = set(numbers.tolist())
     with driver.cursor(binary=True) as cursor:
         cursor.execute(_LATER, (run.space_id, numbers.tolist()))
-        found = {}
         for run_id, row, block, *pieces in cursor:
-            found[row] = _arrays(tuple(pieces))
-            if len(found[row]["n"]) != row + 1:
+            arrays = _arrays(tuple(pieces))
+            if len(arrays["n"]) != row + 1:
                 raise _damaged(run, f"the tile of row {row} is cut off")
+            for name, values in arrays.items():
+                later.columns[name][np.searchsorted(numbers, row), : row + 1] = values
             if seen is not None:
-                seen.add(run_id, block, found[row]["n"])
-    missing = set(numbers.tolist()) - found.keys()
+                seen.add(run_id, block, arrays["n"])
+            missing.discard(row)
     if missing:
         raise _damaged(run, f"those of row {min(missing)} are not there")
-    return found
+    return later
 
 
 def _founding_row(
@@ -181,7 +203,7 @@ def _founding_row(
     row: int,
     members: Places,
     columns: NDArray[np.int64],
-    later: dict[int, dict[str, NDArray[Any]]],
+    later: _Later,
 ) -> dict[str, NDArray[Any]]:
     """From the row's own tile, and from those of the members that came later."""
     wanted = members.number[columns]
@@ -195,21 +217,19 @@ def _founding_row(
     for name, values in tile.columns.items():
         column = np.empty(len(wanted), values.dtype)
         column[own] = values[wanted[own] - tile.col_from]
-        column[~own] = [later[number][name][row] for number in wanted[~own].tolist()]
+        column[~own] = later.of(name, wanted[~own], row)
         out[name] = column
     return out
 
 
-def _later_row(
-    row: int, wanted: NDArray[np.int64], later: dict[int, dict[str, NDArray[Any]]]
-) -> dict[str, NDArray[Any]]:
+def _later_row(row: int, wanted: NDArray[np.int64], later: _Later) -> dict[str, NDArray[Any]]:
     """The pair lies in the tile of whichever of the two came last."""
     out = {}
     before = wanted <= row
-    for name, values in later[row].items():
-        column = np.empty(len(wanted), values.dtype)
-        column[before] = values[wanted[before]]
-        column[~before] = [later[number][name][row] for number in wanted[~before].tolist()]
+    for name, kind in COLUMNS.items():
+        column = np.empty(len(wanted), kind)
+        column[before] = later.columns[name][np.searchsorted(later.numbers, row), wanted[before]]
+        column[~before] = later.of(name, wanted[~before], row)
         out[name] = column
     return out
 
