@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from saying import PAIRS, alike, rows, said
 from sqlalchemy import Engine, Row, text
 
 from schema.engine import make_engine
@@ -34,11 +35,6 @@ def engine(disposable_system: Settings) -> Iterator[Engine]:
     engine.dispose()
 
 
-def rows(engine: Engine, query: str, **values: object) -> list[Row[Any]]:
-    with engine.connect() as connection:
-        return list(connection.execute(text(query), values).all())
-
-
 def change(engine: Engine, query: str, **values: object) -> None:
     with engine.begin() as connection:
         assert connection.execute(text(query), values).rowcount > 0
@@ -55,21 +51,6 @@ def finish(engine: Engine, plan: Plan) -> Row[Any]:
     return run_of(engine, plan.run_id)
 
 
-CANDIDATES = "SELECT * FROM analyst.candidates ORDER BY bottom_uid, top_uid"
-PAIRS = """
-    SELECT me.uid, p.* FROM analyst.run_members me
-    JOIN screening_run r ON r.id = me.run_id AND r.state = 'published'
-    CROSS JOIN LATERAL analyst.pairs_of(me.uid) p ORDER BY me.uid, p.partner_uid
-"""
-
-
-def said(engine: Engine) -> tuple[list[Any], list[Any]]:
-    """Everything that readers see of the published run, without its number."""
-    candidates = [tuple(value for key, value in row._mapping.items() if key != "run_id")
-                  for row in rows(engine, CANDIDATES)]  # fmt: skip
-    return candidates, [tuple(row) for row in rows(engine, PAIRS)]
-
-
 def computed_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Row[Any], tuple[list[Any], list[Any]]]:
     """What a run over the same inputs says that computes everything."""
     change(engine, "UPDATE screening_run SET inputs_digest = sha256(inputs_digest) WHERE state = 'published'")
@@ -78,14 +59,6 @@ def computed_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Row[
         run = finish(engine, plan_run(engine, SETTINGS))
     assert run.base_run_id is None
     return run, said(engine)
-
-
-def alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Two searches find the same supercells; their strains are the same to rounding."""
-    return all(
-        a == pytest.approx(b, rel=2e-4, abs=1.1e-4) if isinstance(a, float) and isinstance(b, float) else a == b
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 CHANGES = {
