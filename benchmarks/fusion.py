@@ -5,8 +5,9 @@
 
 FOLDER is as for `python -m benchmarks encoder`, with BiDB, HetML and HetDB beside C2DB. The shipped slab encoder gives
 the embeddings; it has seen isolated layers with their properties, which are inputs of every model here, and no stack.
-"mean of both" is the plain mean of the trees and a head: nothing is chosen. `--nested` lets inner folds of the training
-part weigh trees and heads instead, at four times the cost.
+"mean of ..." is the plain mean of the trees and a head, which is what is served (`ml.models.stack`): nothing is chosen.
+`--nested` lets inner folds of the training part weigh trees and heads instead, at four times the cost: whether equal
+weights are a lucky choice.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def competitors(
     known = bool(np.isfinite(rows.columns(REGISTRY[:1])).any())
     head = heads.head(rows.domain, target, registry_known=known)
     physics = None if head is None else head.method.physics
-    found = [FusionMethod(inputs, fusion, physics=physics) for fusion in fusions]
+    found = [FusionMethod(inputs, fusion, physics=physics, features=heads.BOTH) for fusion in fusions]
     if without_graph:
-        found.append(FusionMethod(inputs, fusions[0], (COMPOSITION, PROPERTIES), physics=physics))
+        found.append(FusionMethod(inputs, fusions[0], (COMPOSITION, PROPERTIES), physics=physics, features=heads.BOTH))
     return None if head is None else head.method, found
 
 

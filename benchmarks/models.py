@@ -3,9 +3,10 @@
     python -m benchmarks models --data FOLDER [--only SOURCE] [--repeats 3] [--write FILE]
 
 FOLDER holds the files as `benchmarks.model_data.FILES` names them. One line a target and split: what was published, the
-mean of the training rows, the best one-line estimate, LightGBM on the same features without physics, the model with the
-spread of its error over draws of folds and seeds, the share that its 90 % intervals cover, and the bar. Where a bar is
-missed, the learning curve and the noise of the labels themselves follow.
+mean of the training rows, the best one-line estimate, LightGBM on the same features without physics, trees and graph
+fusion where the model is their stack, the model, the share that its 90 % intervals cover, and the bar. What competes is
+given with the spread of its error over draws of folds and seeds. Where a bar is missed, the learning curve and the
+noise of the labels themselves follow.
 
 The rows are those of `stackscreen train`, but for two things that only the database does: layers that sources share are
 not merged, and values of other sources do not fill gaps.
@@ -21,15 +22,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import hardware, model_data
+from ml import heads
 from ml.alignment import ALIGNMENT_TYPE
 from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
 from ml.evaluation import Evaluation, evaluate, repeated
 from ml.judging import judged_method
 from ml.learning import learning_curve
+from ml.method import Method
 from ml.metrics import ClassMetrics, Metrics
+from ml.models.layer_inputs import LayerInputs, inputs_of
+from ml.models.slab_encoder import from_bytes
+from ml.models.stack import Stack
 from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, Trees
 from ml.pair_features import NAMES, REGISTRY
+from ml.registry import EMBEDDING, shipped
 from ml.rows import InterfaceRows
 from ml.splits import Split
 from schema.quantities import (
@@ -45,7 +52,8 @@ from schema.quantities import (
 
 PLAIN = "plain LightGBM"
 HEAD = (
-    "source", "target", "split", "rows", "published", "mean", "best estimate", PLAIN, "model", "90 % cover", "bar",
+    "source", "target", "split", "rows", "published", "mean", "best estimate", PLAIN, "trees", "graph fusion", "model",
+    "90 % cover", "bar",
 )  # fmt: skip
 BONDED = 35.0
 """meV/Å²: a stack that binds more strongly is no van der Waals contact any more."""
@@ -113,9 +121,12 @@ def main(arguments: list[str]) -> None:
     ]
     print("\n".join(lines), flush=True)
     notes: list[str] = []
+    encoder = from_bytes(next(model.artefact for model in shipped() if model.target == EMBEDDING))
+    stacked = {aim.source for aim in aims if heads.is_stacked(rows[aim.source].domain, aim.target)}
+    inputs = {source: inputs_of(rows[source], encoder) for source in sorted(stacked)}
     for aim in aims:
         seen = hide_registry(rows[aim.source]) if aim.hidden else rows[aim.source]
-        line, note = measure(aim, seen, options.repeats)
+        line, note = measure(aim, seen, options.repeats, inputs.get(aim.source))
         lines += line
         notes += note
         print("\n".join(line), flush=True)
@@ -128,15 +139,18 @@ def main(arguments: list[str]) -> None:
         options.write.write_text("\n".join([*lines, "", *notes]) + "\n", encoding="utf-8")
 
 
-def measure(aim: Aim, rows: InterfaceRows, repeats: int) -> tuple[list[str], list[str]]:
+def measure(
+    aim: Aim, rows: InterfaceRows, repeats: int, inputs: LayerInputs | None = None
+) -> tuple[list[str], list[str]]:
     """Lines of the table, and what there is to say below it.
 
     Args:
         aim: which figure.
         rows: of its source.
         repeats: draws of folds and seeds.
+        inputs: the layers, encoded; None leaves stacks out.
     """
-    line = lineup(rows, aim.target)
+    line = lineup(rows, aim.target, inputs)
     method = judged_method(line)
     if method is None:
         return [f"| {aim.source} | {aim.target} | {aim.split.value} | no model competes |"], []
@@ -145,9 +159,9 @@ def measure(aim: Aim, rows: InterfaceRows, repeats: int) -> tuple[list[str], lis
         rows, aim.target, line.methods, aim.split, baselines=line.baselines, classes=line.classes, views=line.views
     )
     if repeats > 1:
-        found = repeated(found, rows, [method], aim.split, repeats, views=line.views)
-    names = [method.name, *(f"{method.name}, {view}" for view in line.views if view)]
-    table = [_row(aim, found, name) for name in names]
+        competing = [*method.parts, method] if isinstance(method, Stack) else [method]
+        found = repeated(found, rows, competing, aim.split, repeats, views=line.views)
+    table = [_row(aim, found, method, view) for view in line.views]
     notes = []
     ours = found.metrics[method.name].error
     if aim.bar is not None and ours > aim.bar:
@@ -168,12 +182,17 @@ def plain(line: Lineup) -> Trees | ClassTrees:
     return Trees("", features, settings, name=PLAIN)
 
 
-def _row(aim: Aim, found: Evaluation, name: str) -> str:
-    view = name.partition(", ")[2]
-    best, ours, simple = found.best_baseline, found.metrics[name], f"{PLAIN}, {view}" if view else PLAIN
+def _row(aim: Aim, found: Evaluation, method: Method, view: str) -> str:
+    def called(name: str) -> str:
+        return f"{name}, {view}" if view else name
+
+    def error(name: str) -> str:
+        spread = found.spread.get(called(name))
+        return f"{found.metrics[called(name)].error:.3g}" + (f" ± {spread:.2g}" if spread is not None else "")
+
+    best, ours = found.best_baseline, found.metrics[called(method.name)]
     unit = QUANTITIES[aim.target].unit if aim.target in QUANTITIES else ""
     mean = next(found.metrics[b].error for b in found.baselines if b.startswith(("mean", "most frequent")))
-    spread = found.spread.get(name)
     cover = f"{100 * ours.coverage:.1f} %" if isinstance(ours, Metrics) and ours.coverage is not None else "–"
     r2 = f", R² {ours.r2:.3f}" if isinstance(ours, Metrics) else ""
     hidden = f", {REGISTRY_UNKNOWN}" if aim.hidden or view else ""
@@ -181,10 +200,10 @@ def _row(aim: Aim, found: Evaluation, name: str) -> str:
     if not view and aim.bar is None:
         bar = f"best estimate: {'beaten' if ours.error < found.metrics[best].error else 'not beaten'}"
     what = "share wrong" if isinstance(ours, ClassMetrics) else f"MAE {unit}"
-    figure = f"**{ours.error:.3g}**" + (f" ± {spread:.2g}" if spread is not None else "") + r2
+    parts = [error(part.name) for part in method.parts] if isinstance(method, Stack) else ["–", "–"]
     cells = (
         aim.source, f"{aim.target}, {what}", f"{aim.split.value}{hidden}", str(ours.n), aim.published, f"{mean:.3g}",
-        f"{found.metrics[best].error:.3g} ({best})", f"{found.metrics[simple].error:.3g}", figure, cover, bar,
+        f"{found.metrics[best].error:.3g} ({best})", error(PLAIN), *parts, f"**{error(method.name)}**{r2}", cover, bar,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

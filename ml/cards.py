@@ -92,7 +92,18 @@ def _what_it_does(card: Mapping[str, Any]) -> str:
             f", plus the mean of ensembles of {state['trees']} trees in all on what is left" if state["trees"] else ""
         )
         learned = f"learned from {state['rows']} rows of {state['source']}"
+        if state.get("networks"):
+            half = "one half of what is given; the other is a graph fusion of both layers' atoms on the same physics"
+            trees += f": {half}, the mean of {state['networks']} networks"
         lines.append(f"Registry {key}: {line[0].lower()}{line[1:]}{trees}, {learned}.")
+    if card.get("encoder"):
+        read += (
+            " The graph half reads the embeddings that the slab encoder (artefact SHA-256 "
+            f"`{card['encoder'][:12]}…`) makes of each isolated layer and of the face that it shows, with composition, "
+            "properties and the pair features. Where a layer has not been encoded the trees answer alone, with "
+            "intervals of their own. `stackscreen models explain` gives SHAP values of the trees and, for the graph, "
+            "what each element of either layer adds. See [graph and fusion heads](graph-fusion.md)."
+        )
     return "\n".join([*lines, read] if card["features"]["names"] else lines)
 
 

@@ -12,7 +12,10 @@ from ml import baselines, heads
 from ml.baselines import Calibrated
 from ml.evaluation import AS_THEY_ARE, Views
 from ml.method import Fitted, Method
-from ml.pair_features import NAMES, REGISTRY
+from ml.models.layer_inputs import LayerInputs
+from ml.models.stack import Stack
+from ml.models.tree_ensemble import Trees
+from ml.pair_features import NAMES, REGISTRY, STACKING
 from ml.rows import InterfaceRows
 from schema.quantities import (
     BINDING_ENERGY,
@@ -35,6 +38,8 @@ CLASSES = frozenset({SLIDE_STABILITY.key, "alignment_type"})
 CLASS_ESTIMATES = {"alignment_type": "alignment_type"}
 """Pair features that name the class by themselves: Anderson's rule."""
 REGISTRY_UNKNOWN = "registry unknown"
+TREES = "trees"
+"""Name of the trees where they are half of a stack; where they stand alone they are "model"."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,18 @@ class Lineup:
 def hide_registry(rows: InterfaceRows) -> InterfaceRows:
     """The same rows as a moiré would show them: no single registry."""
     features = rows.features.copy()
-    features[:, [k for k, name in enumerate(rows.names) if name in REGISTRY]] = np.nan
+    features[:, [k for k, name in enumerate(rows.names) if name in REGISTRY + STACKING]] = np.nan
     return replace(rows, features=features)
 
 
-def lineup(rows: InterfaceRows, target: str) -> Lineup:
-    """The methods for a target of some rows."""
+def lineup(rows: InterfaceRows, target: str, inputs: LayerInputs | None = None) -> Lineup:
+    """The methods for a target of some rows.
+
+    Args:
+        rows: labelled interfaces.
+        target: quantity key.
+        inputs: their layers, encoded; None leaves graph fusion and stacks out.
+    """
     classes = target in CLASSES
     floors: list[Method] = [Constant("most frequent class", _most_frequent) if classes else Constant("mean", _mean)]
     methods: list[Method] = []
@@ -89,14 +100,24 @@ def lineup(rows: InterfaceRows, target: str) -> Lineup:
     known = bool(np.isfinite(rows.columns(REGISTRY[:1])).mean() > 0.5)
     head = heads.head(rows.domain, target, registry_known=known) if rows.names == NAMES else None
     if head is not None:
-        methods.append(head.method)
-        best = f"{head.method.name}, {REGISTRY_UNKNOWN}" if moire else head.method.name
+        chosen = _stacked(head.method, inputs) if head.stacked and inputs is not None else [head.method]
+        methods += chosen
+        best = f"{chosen[-1].name}, {REGISTRY_UNKNOWN}" if moire else chosen[-1].name
     classifier = heads.CLASSIFIED.get((rows.domain, target)) if rows.names == NAMES else None
     if classifier is not None:
         methods.append(classifier)
         best = classifier.name
     views: Views = {"": lambda seen: seen, REGISTRY_UNKNOWN: hide_registry} if moire else AS_THEY_ARE
     return Lineup(target, tuple(floors), tuple(methods), best, views, classes)
+
+
+def _stacked(trees: Trees, inputs: LayerInputs) -> list[Method]:
+    """Trees, graph fusion, and their stack, which is the one to be judged."""
+    from ml.models.fusion import FusionMethod
+
+    trees = replace(trees, name=TREES)
+    fusion = FusionMethod(inputs, physics=trees.physics, features=heads.BOTH)
+    return [trees, fusion, Stack(trees, fusion)]
 
 
 def _mean(values: NDArray[np.floating]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.method import Method, Seeded, Spreading
+from ml.method import Combined, Fitted, Method, Seeded, Spreading
 from ml.metrics import ClassMetrics, Metrics, group_numbers
 from ml.parts import Part, parts_of
 from ml.rows import InterfaceRows
@@ -179,9 +179,10 @@ def out_of_fold(
     shown = {view: change(rows) for view, change in views.items()}
     for part in parts:
         train, test = part.train & has, part.test & has
+        done: dict[str, Fitted] = {}
         for method in methods:
             if test.any() and train.sum() >= least:
-                fitted = method.fit(rows, target, train)
+                fitted = done[method.name] = _fit(method, rows, target, train, done)
                 for view, seen in shown.items():
                     name = f"{method.name}, {view}" if view else method.name
                     out.setdefault(name, np.full(len(rows), np.nan))[test] = fitted.predict(seen, test)
@@ -190,6 +191,16 @@ def out_of_fold(
             if on_fold is not None:
                 on_fold()
     return out, spreads
+
+
+def _fit(
+    method: Method, rows: InterfaceRows, target: str, train: NDArray[np.bool_], done: Mapping[str, Fitted]
+) -> Fitted:
+    """Fit a method; of parts that have been fitted on these rows nothing is fitted twice."""
+    if not isinstance(method, Combined):
+        return method.fit(rows, target, train)
+    parts = [done.get(part.name) or part.fit(rows, target, train) for part in method.parts]
+    return method.of(parts)
 
 
 def repeated(

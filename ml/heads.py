@@ -35,9 +35,10 @@ _ELECTRONIC = (
 )  # fmt: skip
 _ALONE = tuple(name for name in NAMES if name not in (*_COMPARED, *ALIGNMENT, *STACKING, *MATCH))
 """What a layer on itself has: what v1 of the pair features held."""
-_BOTH = tuple(name for name in NAMES if name not in STACKING + MATCH)
-_MOIRE = tuple(name for name in _BOTH if name not in REGISTRY)
-_SURFACES = tuple(name for name in _BOTH if name not in _ELECTRONIC)
+BOTH = tuple(name for name in NAMES if name not in STACKING + MATCH)
+"""What is known of any two layers, and of their registry where there is a single one."""
+_MOIRE = tuple(name for name in BOTH if name not in REGISTRY)
+_SURFACES = tuple(name for name in BOTH if name not in _ELECTRONIC)
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
 _LEVELS = tuple(
@@ -72,10 +73,14 @@ class Head:
     Attributes:
         method: what is fitted.
         hides_registry: whether its rows are taught and judged with their registry hidden.
+        stacked: whether a graph fusion on the same physics stands beside the trees, and their stack answers: for all
+            but the moiré pairs, which a screen asks about by the million and trees answer at once, and layers on
+            bulk, of which there are too few.
     """
 
     method: Trees
     hides_registry: bool = False
+    stacked: bool = False
 
 
 def head(domain: str, target: str, *, registry_known: bool) -> Head | None:
@@ -88,14 +93,22 @@ def head(domain: str, target: str, *, registry_known: bool) -> Head | None:
     """
     floor = baselines.FLOORS.get(target, float("-inf"))
     if domain == HOMO:
-        return Head(_homobilayer(target, floor)) if target in _HOMOBILAYER else None
+        return Head(_homobilayer(target, floor), stacked=True) if target in _HOMOBILAYER else None
     if domain == ON_BULK:
         physics = _ON_BULK.get(target)
         return None if physics is None else Head(Trees(physics, _SURFACES, SMALLEST, floor))
     physics = (_REGISTERED if registry_known else _UNREGISTERED).get(target)
     if physics is None:
         return None
-    return Head(Trees(physics, _BOTH if registry_known else _MOIRE, SMALL, floor), not registry_known)
+    if registry_known:
+        return Head(Trees(physics, BOTH, SMALL, floor), stacked=True)
+    return Head(Trees(physics, _MOIRE, SMALL, floor), hides_registry=True)
+
+
+def is_stacked(domain: str, target: str) -> bool:
+    """Whether a stack of trees and graph fusion answers for a target in some state."""
+    found = head(domain, target, registry_known=True)
+    return found is not None and found.stacked
 
 
 def teachers(domain: str, target: str, *, registry_known: bool) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def judge(
             view = lineup.judged.removeprefix(method.name).removeprefix(", ")
             points = learning_curve(
                 rows, lineup.target, method, split, classes=lineup.classes, view=lineup.views[view],
-                on_fold=told(", learning curve"),
+                whole=one.metrics[lineup.judged].error, on_fold=told(", learning curve"),
             )  # fmt: skip
             curves = {lineup.judged: points} if points else {}
         found.append(one)
@@ -147,7 +147,7 @@ def steps(
         total += parts * len(lineup.all)
         if split is STRICT[rows.domain]:
             total += parts * len(lineup.all) * (repeats - 1)
-            total += parts * len(FRACTIONS) * int(curve and judged_method(lineup) is not None)
+            total += parts * (len(FRACTIONS) - 1) * int(curve and judged_method(lineup) is not None)
     return total
 
 

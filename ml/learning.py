@@ -46,6 +46,7 @@ def learning_curve(
     classes: bool = False,
     fractions: Sequence[float] = FRACTIONS,
     view: Callable[[InterfaceRows], InterfaceRows] | None = None,
+    whole: float | None = None,
     on_fold: OnFold | None = None,
 ) -> list[LearningPoint]:
     """Error on the same test rows when less has been learned from.
@@ -59,6 +60,7 @@ def learning_curve(
         method: whose curve.
         fractions: shares of the training materials, rising.
         view: how test rows are shown; as they are by default.
+        whole: error of the method when it learns from all, where that has been found already.
     """
     labelled = rows.take(rows.labelled(target))
     truth = labelled.targets[target]
@@ -74,16 +76,19 @@ def learning_curve(
         smaller = [Partition(part.train & kept, part.test) for part in parts]
         if not smaller or min(part.train.sum() for part in smaller) < MIN_ON_CURVE:
             continue
-        shown = {"": view} if view else AS_THEY_ARE
-        out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, least=MIN_ON_CURVE, on_fold=on_fold)
         names = [{*np.array(labelled.bottom)[p.train], *np.array(labelled.top)[p.train]} for p in smaller]
-        score = ClassMetrics.of if classes else Metrics.of
+        if whole is None or fraction < 1:
+            shown = {"": view} if view else AS_THEY_ARE
+            out, _ = out_of_fold(labelled, target, [method], smaller, views=shown, least=MIN_ON_CURVE, on_fold=on_fold)
+            error = (ClassMetrics.of if classes else Metrics.of)(truth, out[method.name]).error
+        else:
+            error = whole
         points.append(
             LearningPoint(
                 fraction,
                 float(np.mean([len(found) for found in names])),
                 float(np.mean([p.train.sum() for p in smaller])),
-                score(truth, out[method.name]).error,
+                error,
             )
         )
     return points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,20 @@ class Method(Protocol):
 
         Choices within (rounds, weights, which of several) are made on inner folds of these rows.
         """
+        ...
+
+
+@runtime_checkable
+class Combined(Protocol):
+    """A method that is made of others, which may have been fitted already."""
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """What it is made of."""
+        ...
+
+    def of(self, fitted: Sequence[Fitted]) -> Fitted:
+        """The same as fitting it, from its parts fitted on the same rows, in the order of `parts`."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
 from ml import pair_features
-from ml.artefact import PairModel
+from ml.artefact import ArtefactError, PairModel
+from ml.embedding_store import FaceTable, load_faces
 from ml.feature_store import FeatureTable, load_table
 from ml.heads import HETERO, HOMO, SCREENED
+from ml.models.layer_inputs import PairLayers, layer_inputs
 from ml.pair_features import PairFeatures
 from ml.registry import load_artefact, served_versions
 from schema.features import ModelVersion
@@ -24,6 +26,9 @@ __all__ = ["PairScorer", "served_versions"]
 
 BATCH = 16_384
 """Pairs at a time: their features then stay within a few megabytes."""
+
+ALIKE = 0
+"""Side of a scorer that speaks of a layer on itself; 1 is that of two different ones."""
 
 _PHYSICS = {"distance_vdw": "vdw_distance", "dispersion_energy": "dispersion_energy"}
 """What the scorer hands on of the pair features, by its own name."""
@@ -41,6 +46,7 @@ class PairScorer:
         alike, different: models by target for a layer on itself and for two different layers; a target without a
             served model scores NaN.
         unseen: of the models, by id of the object: whether each layer of the table is a stranger to it.
+        faces: embeddings of the layers that are asked about on themselves, for stacks; None where no model needs them.
         domain_distance: for a layer on itself and for two different ones: of each layer of the table, 1 = the edge of
             the training domain; the largest over the models.
     """
@@ -49,12 +55,17 @@ class PairScorer:
     alike: dict[str, PairModel]
     different: dict[str, PairModel]
     unseen: dict[int, NDArray[np.bool_]]
+    faces: FaceTable | None
     domain_distance: tuple[NDArray[np.float64], NDArray[np.float64]]
     _pairs: tuple[PairFeatures, PairFeatures]
 
     @classmethod
     def build(
-        cls, table: FeatureTable, models: Iterable[PairModel], row_of: Mapping[str, int] | None = None
+        cls,
+        table: FeatureTable,
+        models: Iterable[PairModel],
+        row_of: Mapping[str, int] | None = None,
+        faces: FaceTable | None = None,
     ) -> PairScorer:
         """A scorer from features and models at hand.
 
@@ -63,6 +74,7 @@ class PairScorer:
             models: one a target and domain at most.
             row_of: rows of the layers that the models were trained on, by the names that they know them by; layers
                 that are not among them count as strangers.
+            faces: embeddings by the encoder that stacks need; without them their trees answer alone.
         """
         by_domain: dict[str, dict[str, PairModel]] = {}
         for model in models:
@@ -74,19 +86,27 @@ class PairScorer:
             strange = np.ones(len(table.material_ids), bool)
             strange[[row for name in model.trained_on if (row := (row_of or {}).get(name, -1)) >= 0]] = False
             unseen[id(model)] = strange
-        sides = (alike, different)
         return cls(
             table,
             alike,
             different,
             unseen,
+            faces,
             (_farthest(table, alike), _farthest(table, different)),
-            (PairFeatures(table.values, _wanted(sides[0])), PairFeatures(table.values, _wanted(sides[1]))),
+            (
+                PairFeatures(table.values, _wanted(alike)),
+                PairFeatures(table.values, _wanted(different, trees_alone=True)),
+            ),
         )
 
     @classmethod
     def load(
-        cls, connection: Connection, *, run_id: int | None = None, only: Iterable[int] | None = None
+        cls,
+        connection: Connection,
+        *,
+        run_id: int | None = None,
+        only: Sequence[int] | None = None,
+        alike: Sequence[int] | None = None,
     ) -> PairScorer:
         """A scorer from the database.
 
@@ -95,9 +115,10 @@ class PairScorer:
             run_id: take the model versions that this screening run was planned with, so that no run mixes versions;
                 None takes those served now.
             only: ids of the materials that will be scored; all that have features if None.
+            alike: ids of those that will be scored on themselves; the same as `only` if None.
 
         Raises:
-            ArtefactError: a model's bytes are not what its digest says.
+            ArtefactError: a model's bytes are not what its digest says, or two need different encoders.
         """
         if run_id is None:
             numbers = list(served_versions(connection))
@@ -114,7 +135,8 @@ class PairScorer:
         known = connection.execute(select(Material.uid, Material.id).where(Material.uid == func.any(names)))
         uids = {row.uid: row.id for row in known}
         rows = table.rows(np.array(list(uids.values()), np.int64))
-        return cls.build(table, models, dict(zip(uids, rows.tolist(), strict=True)))
+        faces = _faces(connection, models, only if alike is None else alike)
+        return cls.build(table, models, dict(zip(uids, rows.tolist(), strict=True)), faces)
 
     def score(
         self,
@@ -166,14 +188,42 @@ class PairScorer:
         rows = self._pairs[side](a, b, top_a=top_a, top_b=top_b)
         for name, feature in _PHYSICS.items():
             out[name][part] = rows[:, pair_features.COLUMN[feature]]
+        layers = self._layers(a, top_a, top_b) if side == ALIKE else None
         distance = self.domain_distance[side]
         out["domain_distance"][part] = np.maximum(distance[a], distance[b])
         for target, model in (self.alike, self.different)[side].items():
             strange = self.unseen[id(model)]
-            predicted = model.predict(rows, unseen=strange[a].astype(np.int64) + strange[b])
+            predicted = model.predict(rows, unseen=strange[a].astype(np.int64) + strange[b], layers=layers)
             out[target][part] = predicted.value
             out[f"{target}_lower"][part] = predicted.lower
             out[f"{target}_upper"][part] = predicted.upper
+
+    def _layers(
+        self, rows: NDArray[np.int64], top_a: NDArray[np.bool_] | None, top_b: NDArray[np.bool_] | None
+    ) -> PairLayers | None:
+        """Layers on themselves as the graph half of a stack looks at them; None without embeddings."""
+        if self.faces is None:
+            return None
+        used, place = np.unique(rows, return_inverse=True)
+        ids = self.table.material_ids[used]
+        names = [str(number) for number in ids]
+        inputs = layer_inputs(names, self.table.values[used], self.faces.of(ids), encoder=self.faces.encoder)
+        shows_top = [default if top is None else top for top, default in ((top_a, True), (top_b, False))]
+        return PairLayers(inputs, 2 * place + shows_top[0], 2 * place + shows_top[1])
+
+
+def _faces(connection: Connection, models: Sequence[PairModel], alike: Sequence[int] | None) -> FaceTable | None:
+    """The embeddings that the models of a layer on itself need; None if they need none, or nobody is asked about."""
+    needed = sorted({model.encoder for model in models if model.domain_name == HOMO and model.encoder is not None})
+    if not needed or (alike is not None and not len(alike)):
+        return None
+    if len(needed) > 1:
+        raise ArtefactError(
+            f"The served models of homobilayers need {len(needed)} different encoders: "
+            f"{', '.join(one[:12] for one in needed)}.",
+            hint="Train them together (stackscreen train), or take the shipped ones (stackscreen models register).",
+        )
+    return load_faces(connection, needed[0], only=alike)
 
 
 def _farthest(table: FeatureTable, models: Mapping[str, PairModel]) -> NDArray[np.float64]:
@@ -181,8 +231,10 @@ def _farthest(table: FeatureTable, models: Mapping[str, PairModel]) -> NDArray[n
     return np.asarray(np.max(distances, axis=0) if distances else np.full(len(table.material_ids), np.nan))
 
 
-def _wanted(models: Mapping[str, PairModel]) -> frozenset[str]:
+def _wanted(models: Mapping[str, PairModel], *, trees_alone: bool = False) -> frozenset[str]:
     """Pair features that the models read where the registry is not known, and what the scorer hands on."""
+    if not trees_alone and any(model.unknown.graph is not None for model in models.values()):
+        return frozenset(pair_features.NAMES)
     ensembles = [model.unknown.ensemble for model in models.values()]
     return frozenset(
         {*_PHYSICS.values(), *(name for one in ensembles for name in (*one.features, one.baseline.feature) if name)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,17 @@ from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
 from ml.cleaning import rule_of
 from ml.domain import Domain
 from ml.explain import importance
+from ml.graph_half import GraphHalf
 from ml.judging import Judged
+from ml.method import Fitted
+from ml.models.layer_inputs import LayerInputs, inputs_of
+from ml.models.stack import FittedStack, Stack
 from ml.models.tree_ensemble import FIXED, TreeEnsemble
 from ml.report import Report
 from ml.rows import InterfaceRows
+from ml.side_by_side import side_by_side
 from ml.splits import STRICT
+from ml.uncertainty import ByUnseen
 from schema.errors import StackscreenError
 from schema.quantities import (
     BINDING_ENERGY,
@@ -32,6 +39,9 @@ from schema.quantities import (
     QUANTITIES,
     VBM,
 )
+
+if TYPE_CHECKING:
+    from ml.models.slab_encoder import SlabEncoder
 
 MIN_ROWS = 80
 """Fewer labelled rows give no honest folds."""
@@ -90,28 +100,44 @@ class _Task:
         """Whether one head answers in both states, taught by the same rows."""
         return self.known is self.unknown
 
+    @property
+    def states(self) -> list[InterfaceRows]:
+        """The rows of each state that is judged by itself."""
+        return [self.known] if self.one_state else [self.known, self.unknown]
+
 
 def tasks(rows: Rows) -> list[tuple[str, str]]:
     """Domain and target of each model that these rows allow."""
     return [(task.domain, task.target) for task in _tasks(rows)]
 
 
-def steps(rows: Rows, *, repeats: int = 1) -> int:
+def steps(rows: Rows, encoder: SlabEncoder | None = None, *, repeats: int = 1) -> int:
     """How often `train` calls `on_step` at most."""
+    inputs = _inputs(rows, encoder)
     total = 0
     for task in _tasks(rows):
-        for seen in [task.known] if task.one_state else [task.known, task.unknown]:
-            curve = seen is task.unknown
-            total += judging.steps(seen, lineup(seen, task.target), repeats=repeats, curve=curve) + 1
+        for seen in task.states:
+            line = lineup(seen, task.target, inputs.get(seen.source))
+            total += judging.steps(seen, line, repeats=repeats, curve=seen is task.unknown) + 1
     return total
 
 
-def train(rows: Rows, *, repeats: int = 1, on_step: OnStep | None = None) -> list[Trained]:
+def train(
+    rows: Rows,
+    encoder: SlabEncoder | None = None,
+    *,
+    repeats: int = 1,
+    processes: int = 1,
+    on_step: OnStep | None = None,
+) -> list[Trained]:
     """Train, judge and describe a model of each target of each domain that there are rows for.
 
     Args:
         rows: labelled interfaces by source.
+        encoder: for graph fusion and stacks; None leaves them out.
         repeats: draws of folds and seeds under the strict split, for the spread of its figures.
+        processes: models that are trained side by side. Each is trained on one thread, and how many are at work changes
+            none of them.
         on_step: called with a line of text as the work goes on.
 
     Raises:
@@ -123,7 +149,17 @@ def train(rows: Rows, *, repeats: int = 1, on_step: OnStep | None = None) -> lis
             f"No source has {MIN_ROWS} computed interfaces with labels, and training needs as many.",
             hint="Import C2DB and BiDB first (stackscreen import c2db PATH, stackscreen import bidb PATH).",
         )
-    return [_train_one(task, repeats, on_step or (lambda _: None)) for task in found]
+    inputs = _inputs(rows, encoder)
+    jobs = [partial(_train_one, task, {s.source: inputs.get(s.source) for s in task.states}, repeats) for task in found]
+    return side_by_side(jobs, processes, on_step or (lambda _: None))
+
+
+def _inputs(rows: Rows, encoder: SlabEncoder | None) -> dict[str, LayerInputs]:
+    """The encoded layers by source, of those that teach stacks."""
+    if encoder is None:
+        return {}
+    wanted = {task.known.source for task in _tasks(rows) if heads.is_stacked(task.domain, task.target)}
+    return {source: inputs_of(rows[source], encoder) for source in sorted(wanted)}
 
 
 def _tasks(rows: Rows) -> Iterator[_Task]:
@@ -153,6 +189,7 @@ class _Made:
     judged: Judged
     method: str
     importance: Sequence[tuple[str, float]]
+    fitted: Fitted
 
     @property
     def reports(self) -> list[Report]:
@@ -161,18 +198,19 @@ class _Made:
         return [first.with_importance(self.importance), *others]
 
 
-def _train_one(task: _Task, repeats: int, on_step: OnStep) -> Trained:
+def _train_one(task: _Task, inputs: Mapping[str, LayerInputs | None], repeats: int, on_step: OnStep) -> Trained:
     target = task.target
-    seen = [task.known] if task.one_state else [task.known, task.unknown]
+    seen = task.states
     judged = [
         # What a screen asks about is looked at hardest.
-        judging.judge(rows, lineup(rows, target), repeats=repeats, curve=rows is task.unknown, on_step=on_step)
+        judging.judge(
+            rows, lineup(rows, target, inputs[rows.source]), repeats=repeats, curve=rows is task.unknown,
+            on_step=on_step,
+        )
         for rows in seen
-    ]
+    ]  # fmt: skip
     known = _made(task.known, target, judged[0], registry_known=True)
-    unknown = _made(task.unknown, target, judged[-1], registry_known=False)
-    if task.one_state and known.state.ensemble == unknown.state.ensemble:
-        unknown = replace(unknown, state=replace(unknown.state, ensemble=known.state.ensemble))
+    unknown = _made(task.unknown, target, judged[-1], registry_known=False, like=known if task.one_state else None)
     on_step(f"{target} of a {task.domain}: fitted on all rows")
     names, layers = _layers(seen, target)
     model = PairModel(
@@ -194,24 +232,44 @@ def _train_one(task: _Task, repeats: int, on_step: OnStep) -> Trained:
     )
 
 
-def _made(rows: InterfaceRows, target: str, judged: Judged, *, registry_known: bool) -> _Made:
-    """Fit on all rows what won on the strict split, with intervals from its out-of-fold errors."""
+def _made(
+    rows: InterfaceRows, target: str, judged: Judged, *, registry_known: bool, like: _Made | None = None
+) -> _Made:
+    """Fit on all rows what won on the strict split, with intervals from its out-of-fold errors.
+
+    Args:
+        rows: that teach.
+        target: quantity key.
+        judged: what is known of the methods.
+        registry_known: which state it is.
+        like: the other state, if one method answers in both: what it fitted is taken.
+    """
     line = judged.lineup
     method = judging.judged_method(line)
     view = REGISTRY_UNKNOWN if not registry_known and REGISTRY_UNKNOWN in line.views else ""
     labelled = rows.labelled(target)
-    asked = f"{method.name}, {view}" if method is not None and view else "" if method is None else method.name
     strict = judged.reports[0]
+    fitted: Fitted
     if method is not None and strict.beats_baseline:
-        ensemble = method.fit(rows, target, labelled)
+        name = method.name
+        fitted = like.fitted if like is not None else method.fit(rows, target, labelled)
+        ensemble = fitted.trees if isinstance(fitted, FittedStack) else fitted
         if not isinstance(ensemble, TreeEnsemble):
             raise TypeError(f"{method.name} does not make trees")
     else:
-        asked = strict.best_baseline.method
-        ensemble = TreeEnsemble(_baseline(rows, target, asked, labelled))
-        asked = f"{asked}, {view}" if view else asked
-    intervals = judging.intervals(rows, judged, asked, alike=not registry_known)
-    return _Made(State(ensemble, intervals, rows.source), judged, asked, importance(ensemble, rows.features[labelled]))
+        name = strict.best_baseline.method
+        fitted = ensemble = TreeEnsemble(_baseline(rows, target, name, labelled))
+
+    def intervals(asked: str) -> ByUnseen:
+        return judging.intervals(rows, judged, f"{asked}, {view}" if view else asked, alike=not registry_known)
+
+    if isinstance(method, Stack) and isinstance(fitted, FittedStack):
+        graph = GraphHalf.of(fitted.fusion, intervals(name))
+        state = State(ensemble, intervals(method.trees.name), rows.source, graph)
+    else:
+        state = State(ensemble, intervals(name), rows.source)
+    said = f"{name}, {view}" if view else name
+    return _Made(state, judged, said, importance(ensemble, rows.features[labelled]), fitted)
 
 
 def _baseline(rows: InterfaceRows, target: str, name: str, labelled: NDArray[np.bool_]) -> Calibrated:
@@ -264,18 +322,21 @@ def _card(task: _Task, model: PairModel, made: list[_Made], names: tuple[str, ..
             "names": list(state.ensemble.features),
         },
         "parameters": _parameters(made[-1].judged.lineup),
-        "versions": {"lightgbm": version("lightgbm"), "numpy": version("numpy")},
+        "encoder": model.encoder,
+        "versions": {name: version(name) for name in ("lightgbm", "numpy", *(["torch"] if model.encoder else []))},
     }
 
 
 def _state_card(target: str, rows: InterfaceRows, made: _Made) -> dict[str, Any]:
+    graph, method = made.state.graph, judging.judged_method(made.judged.lineup)
     return {
         "source": rows.source,
         "rows": int(rows.labelled(target).sum()),
         "served": made.method,
         "trees": sum(text.count("Tree=") for text in made.state.ensemble.members),
         "physics": made.state.ensemble.baseline.as_json(),
-        "half_widths": made.state.intervals.as_json(),
+        "half_widths": (made.state if graph is None else graph).intervals.as_json(),
+        "networks": method.fusion.members if graph is not None and isinstance(method, Stack) else 0,
     }
 
 
@@ -309,5 +370,9 @@ CITATIONS = {
 
 def _parameters(line: Lineup) -> dict[str, Any]:
     method = judging.judged_method(line)
-    settings = getattr(method, "settings", None)
-    return {} if settings is None else {**settings.__dict__, **FIXED}
+    trees = method.trees if isinstance(method, Stack) else method
+    settings = getattr(trees, "settings", None)
+    found = {} if settings is None else {**settings.__dict__, **FIXED}
+    if isinstance(method, Stack):
+        found |= {"fusion": method.fusion.fusion.value, "networks": method.fusion.members, "weights": [0.5, 0.5]}
+    return found

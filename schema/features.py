@@ -107,3 +107,7 @@ class Embedding(Base):
     )
     inputs_digest: Mapped[bytes] = mapped_column(Digest, comment="SHA-256 of the structure that went in")
     vector: Mapped[Any] = mapped_column(Vector(64), comment="64 components, dimensionless, Euclidean distance")
+    bottom: Mapped[Any | None] = mapped_column(
+        Vector(32), comment="what the bottom face shows a partner, 32 components; null: still to be computed"
+    )
+    top: Mapped[Any | None] = mapped_column(Vector(32), comment="the same of the top face")

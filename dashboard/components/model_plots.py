@@ -146,6 +146,8 @@ def why_figure(said: Explanation, shown: int = 8) -> go.Figure | None:
         for one in top
     ]
     rows.append((f"{max(len(said.contributions) - shown, 0)} others and the mean", rest + said.typical, ""))
+    if said.graph is not None:
+        rows.append(("the graph of the atoms", said.graph.added, f"it says {said.graph.value:.3g} {said.unit}"))
     rows.reverse()
     return go.Figure(
         go.Bar(

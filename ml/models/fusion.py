@@ -1,6 +1,6 @@
 """Pair heads that fuse the graph embeddings of two layers with what else is known of them and of their stacking.
 
-A head learns what calibrated one-line physics misses, as the trees do (`ml.models.lightgbm_pair`). The encoder behind
+A head learns what calibrated one-line physics misses, as the trees do (`ml.models.tree_ensemble`). The encoder behind
 the embeddings has seen monolayers and their properties, which are inputs of every model here, and no bilayer.
 """
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml import baselines, pair_features
+from ml.artefact import ArtefactError
 from ml.baselines import Calibrated
 from ml.models.fitting import learning_rate, one_thread
 from ml.models.fusion_net import Fusion, FusionNet, take
-from ml.models.layer_inputs import LayerInputs
+from ml.models.layer_inputs import GRAPH, LayerInputs
 from ml.rows import InterfaceRows
 
 SEED = 20240
@@ -93,6 +94,7 @@ class FusionMethod:
         seed: of their first weights and of the batches.
         steps: updates of the weights; by the number of rows if None.
         physics: pair feature that the residual is taken against, where rows have it; that of `ml.baselines` if None.
+        features: pair features that are read; all that rows have if None.
     """
 
     layers: LayerInputs
@@ -103,6 +105,7 @@ class FusionMethod:
     seed: int = SEED
     steps: int | None = None
     physics: str | None = None
+    features: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -133,11 +136,13 @@ class FusionMethod:
         names = tuple(n for n in wanted if (there[n][a[ok]] & there[n][b[ok]]).mean() >= MIN_PRESENT)
         used = np.unique(np.concatenate([a[ok], b[ok]]))
         scalings = {n: Scaling.fit(wanted[n][used]) for n in names}
-        seen = rows.features[ok]
-        hidden = _without_registry(seen, rows.names)
+        read = rows.names if self.features is None else self.features
+        seen = rows.columns(read)[ok]
+        hidden = _without_registry(seen, read)
         pair = Scaling.fit(np.concatenate([seen, hidden]))
         scale = max(float(np.abs(residual).mean()), 1e-9)
-        head = FusionHead(target, self.fusion.value, names, rows.names, scalings, pair, baseline, scale, odd)
+        encoder = self.layers.encoder if GRAPH in names else ""
+        head = FusionHead(target, self.fusion.value, names, read, scalings, pair, baseline, scale, odd, encoder)
         model = _train(self, head, (a[ok], b[ok]), (pair(seen), pair(hidden)), residual / scale)
         return FittedFusion(head, model, self.layers)
 
@@ -156,6 +161,7 @@ class FusionHead:
         baseline: calibrated physics under the head.
         scale: mean absolute residual in training: what one unit of the network's output is, in the target's unit.
         odd: whether the target changes sign when the layers are exchanged.
+        encoder: SHA-256 of the encoder whose embeddings it learned from, hexadecimal; empty without the graph.
     """
 
     target: str
@@ -167,18 +173,25 @@ class FusionHead:
     baseline: Calibrated
     scale: float
     odd: bool
+    encoder: str = ""
 
     def network(self, members: int) -> FusionNet:
         """A network of the right shape, untrained."""
         widths = {name: scaling.width for name, scaling in self.layer_scalings.items()}
         return FusionNet(widths, self.pair_scaling.width, Fusion(self.fusion), odd=self.odd, members=members)
 
-    def tables(self, layers: LayerInputs) -> tuple[dict[str, Tensor], Tensor]:
-        """Scaled modalities of all layers, and whether each is there, shape (layer rows, modalities)."""
-        values = {n: torch.from_numpy(self.layer_scalings[n](layers.modalities[n])) for n in self.modalities}
-        there = [_present(layers.modalities[n]) for n in self.modalities]
-        n_rows = 2 * len(layers.row)
-        known = np.stack(there, axis=1) if there else np.empty((n_rows, 0), bool)
+    def tables(self, layers: LayerInputs, rows: NDArray[np.integer] | None = None) -> tuple[dict[str, Tensor], Tensor]:
+        """Scaled modalities of layers, and whether each is there, shape (layer rows, modalities).
+
+        Args:
+            layers: what is known of them.
+            rows: rows of it that are wanted; all if None.
+        """
+        wanted = np.arange(2 * len(layers.row)) if rows is None else rows
+        seen = {n: layers.modalities[n][wanted] for n in self.modalities}
+        values = {n: torch.from_numpy(self.layer_scalings[n](seen[n])) for n in self.modalities}
+        there = [_present(seen[n]) for n in self.modalities]
+        known = np.stack(there, axis=1) if there else np.empty((len(wanted), 0), bool)
         return values, torch.from_numpy(known.astype(np.float32))
 
 
@@ -217,28 +230,48 @@ class FittedFusion:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Values of pairs of layer rows and their spread, shapes (pairs,); a layer's own part is computed once.
 
+        A head that looks at the graph has no value for a pair with a layer that has not been encoded.
+
         Args:
             a, b: rows of the layer inputs, shape (pairs,); −1 for an unknown layer.
             features: of the pairs, shape (pairs, len(head.pair_names)).
             estimate: the physics estimate under the baseline, shape (pairs,).
             chunk: pairs at a time.
+
+        Raises:
+            ArtefactError: the layers were encoded by another encoder than the head learned from.
         """
-        values, known = self.head.tables(self.layers)
+        self._check_encoder()
         out, spread = np.full(len(a), np.nan), np.full(len(a), np.nan)
         have = np.flatnonzero((a >= 0) & (b >= 0))
+        used, place = np.unique(np.concatenate([a[have], b[have]]), return_inverse=True)
+        values, known = self.head.tables(self.layers, used)
+        first, second = place[: len(have)], place[len(have) :]
+        if GRAPH in self.head.modalities:
+            seen = known[:, self.head.modalities.index(GRAPH)].numpy() > 0
+            kept = seen[first] & seen[second]
+            have, first, second = have[kept], first[kept], second[kept]
         with one_thread(), torch.no_grad():
-            used, place = np.unique(np.concatenate([a[have], b[have]]), return_inverse=True)
-            projected = self.network.project({n: t[torch.from_numpy(used)] for n, t in values.items()})
-            first, second = place[: len(have)], place[len(have) :]
+            projected = self.network.project(values)
             for start in range(0, len(have), chunk):
                 part = slice(start, start + chunk)
                 i, j = torch.from_numpy(first[part]), torch.from_numpy(second[part])
-                there = known[torch.from_numpy(a[have[part]])] * known[torch.from_numpy(b[have[part]])]
                 pair = torch.from_numpy(self.head.pair_scaling(features[have[part]]))
+                there = known[i] * known[j]
                 members = self.network.combine(take(projected, i), take(projected, j), pair, there).double().numpy()
                 out[have[part]], spread[have[part]] = members.mean(axis=0), members.std(axis=0)
         value = _line(self.head.baseline, estimate) + self.head.scale * out
         return np.maximum(value, self.head.baseline.floor), self.head.scale * spread
+
+    def _check_encoder(self) -> None:
+        """Embeddings of two encoders have nothing in common but their length."""
+        if self.head.encoder != self.layers.encoder and GRAPH in self.head.modalities:
+            raise ArtefactError(
+                f"The graph half of the model of {self.head.target} learned from the embeddings of encoder "
+                f"{self.head.encoder[:12] or 'unknown'}, and is given those of {self.layers.encoder[:12] or 'none'}.",
+                hint="Train the models with the encoder that is served (stackscreen train), or go back to the shipped "
+                "ones (stackscreen models register).",
+            )
 
 
 def _line(baseline: Calibrated, estimate: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -252,7 +285,8 @@ def _present(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def _without_registry(values: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
     out = values.copy()
-    out[:, [i for i, name in enumerate(names) if name in pair_features.REGISTRY]] = np.nan
+    hidden = pair_features.REGISTRY + pair_features.STACKING
+    out[:, [i for i, name in enumerate(names) if name in hidden]] = np.nan
     return out
 
 

@@ -13,7 +13,9 @@ from ml.models.fusion import FittedFusion, FusionHead, Scaling
 from ml.models.layer_inputs import LayerInputs
 
 FORMAT = "stackscreen.fusion-head"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+NO_LAYERS = LayerInputs({}, {})
+"""For a head whose layers come with each question."""
 _HEAD = "head"
 _PARTS = ("mean", "scale", "kept", "marked")
 
@@ -37,12 +39,13 @@ def to_bytes(fitted: FittedFusion) -> bytes:
         "baseline": head.baseline.as_json(),
         "scale": head.scale,
         "odd": head.odd,
+        "encoder": head.encoder,
         "members": len(fitted.network.out.weight),
     }
     return save(tensors, metadata={_HEAD: json.dumps(content, sort_keys=True)})
 
 
-def from_bytes(data: bytes, layers: LayerInputs) -> FittedFusion:
+def from_bytes(data: bytes, layers: LayerInputs = NO_LAYERS) -> FittedFusion:
     """A head that was written by `to_bytes`, for these layers.
 
     Raises:
@@ -70,6 +73,7 @@ def from_bytes(data: bytes, layers: LayerInputs) -> FittedFusion:
             Calibrated.from_json(content["baseline"]),
             content["scale"],
             content["odd"],
+            content["encoder"],
         )
         network = head.network(content["members"])
         weights = {n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")}

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml import features
 from ml.descriptors import composition
-from ml.models.slab_encoder import Embeddings, SlabEncoder, embed
-from ml.models.slab_graph import slab_graph
+from ml.models.embeddings import Embeddings
 from ml.rows import InterfaceRows
 from ml.states_store import states_table
 from schema.errors import StackscreenError
 from schema.vocabulary import Face
+
+if TYPE_CHECKING:
+    from ml.models.slab_encoder import SlabEncoder
 
 GRAPH = "graph"
 COMPOSITION = "composition"
@@ -41,10 +44,12 @@ class LayerInputs:
     Attributes:
         row: first of the two rows of each material, by name: that of its bottom face, then that of its top face.
         modalities: by name, shape (2 × materials, width), float32; NaN = unknown.
+        encoder: SHA-256 of the encoder behind the graph, hexadecimal; empty without a graph.
     """
 
     row: Mapping[str, int]
     modalities: Mapping[str, NDArray[np.float32]]
+    encoder: str = ""
 
     def rows_of(self, rows: InterfaceRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row of the lower and of the upper layer of each interface, shapes (rows,); −1 where a layer is not known."""
@@ -54,6 +59,23 @@ class LayerInputs:
             first = np.array([self.row.get(name, -1) for name in names], np.int64)
             sides.append(np.where(first < 0, -1, first + shows_top))
         return sides[0], sides[1]
+
+
+class PairLayers(NamedTuple):
+    """The layers of pairs as a fusion head looks at them.
+
+    Attributes:
+        inputs: the layers.
+        lower, upper: rows of `inputs`, shapes (pairs,); −1 for a layer that is not known.
+    """
+
+    inputs: LayerInputs
+    lower: NDArray[np.int64]
+    upper: NDArray[np.int64]
+
+    def take(self, pairs: NDArray[np.integer]) -> PairLayers:
+        """Those of some of the pairs."""
+        return PairLayers(self.inputs, self.lower[pairs], self.upper[pairs])
 
 
 def inputs_of(
@@ -76,9 +98,15 @@ def inputs_of(
             hint="Read them anew from the database or from the published files.",
         )
     names = sorted(table.row, key=table.row.__getitem__)
-    embeddings = None if encoder is None else embed(encoder, [slab_graph(table.layers[name].slab) for name in names])
     densities = None if states is None else states_table(names, states)
-    return layer_inputs(names, table.features, embeddings, states=densities)
+    if encoder is None:
+        return layer_inputs(names, table.features, states=densities)
+    # Only here does a network run: what is stored is read without its libraries.
+    from ml.models.slab_encoder import digest, embed
+    from ml.models.slab_graph import slab_graph
+
+    embeddings = embed(encoder, [slab_graph(table.layers[name].slab) for name in names])
+    return layer_inputs(names, table.features, embeddings, states=densities, encoder=digest(encoder))
 
 
 def layer_inputs(
@@ -87,6 +115,7 @@ def layer_inputs(
     embeddings: Embeddings | None = None,
     *,
     states: NDArray[np.floating] | None = None,
+    encoder: str = "",
 ) -> LayerInputs:
     """Put the modalities of layers together.
 
@@ -95,6 +124,7 @@ def layer_inputs(
         materials: their feature vectors, shape (materials, len(ml.features.NAMES)).
         embeddings: of the slab encoder; None leaves the graph out.
         states: density of states of each layer on one grid, shape (materials, energies), NaN where there is none.
+        encoder: SHA-256 of the encoder that made the embeddings, hexadecimal.
     """
     table = np.asarray(materials, np.float32)
     in_composition = [features.COLUMN[name] for name in composition.NAMES]
@@ -104,7 +134,7 @@ def layer_inputs(
         found = {GRAPH: _interleave(*sides), **found}
     if states is not None:
         found[STATES] = _twice(np.asarray(states, np.float32))
-    return LayerInputs({name: 2 * i for i, name in enumerate(names)}, found)
+    return LayerInputs({name: 2 * i for i, name in enumerate(names)}, found, encoder)
 
 
 def _properties(table: NDArray[np.float32]) -> NDArray[np.float32]:

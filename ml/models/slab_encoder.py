@@ -13,6 +13,7 @@ knows, and no served number comes from them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,15 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from ml.models.embeddings import DIMENSIONS, FACE_DIMENSIONS, Embeddings
 from ml.models.fitting import one_thread
 from ml.models.slab_graph import CUTOFF, Batch, SlabGraph
 from schema.errors import StackscreenError
 from schema.quantities import CBM, FORMATION_ENERGY, GAP, HULL_ENERGY, VBM, WORK_FUNCTION
 
-DIMENSIONS = 64
-"""Of a layer's embedding."""
-FACE_DIMENSIONS = 32
-"""Of a face's embedding."""
 N_RADIAL = 16
 N_VECTORS = 16
 """Messages that are also summed along directions."""
@@ -68,14 +66,6 @@ WHOLE_TASKS = (
 FACE_TASKS = (Task(WORK_FUNCTION.key), Task(VBM.key), Task(CBM.key))
 TASKS = (*WHOLE_TASKS, *FACE_TASKS, *FACE_TASKS)
 """Columns of the targets: those of the whole layer, of its bottom face, of its top face."""
-
-
-class Embeddings(NamedTuple):
-    """What the encoder makes of layers: shapes (layers, 64), (layers, 32), (layers, 32), dimensionless."""
-
-    whole: NDArray[np.float32]
-    bottom: NDArray[np.float32]
-    top: NDArray[np.float32]
 
 
 class Convolution(MessagePassing):
@@ -238,6 +228,11 @@ def to_bytes(model: SlabEncoder) -> bytes:
     from safetensors.torch import save
 
     return save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+
+
+def digest(model: SlabEncoder) -> str:
+    """SHA-256 of its weights, hexadecimal: that of the artefact which it was read from."""
+    return hashlib.sha256(to_bytes(model)).hexdigest()
 
 
 def from_bytes(data: bytes) -> SlabEncoder:

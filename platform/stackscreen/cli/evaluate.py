@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ml.judging import Judged
+    from ml.models.layer_inputs import LayerInputs
     from ml.report import Report
     from ml.rows import InterfaceRows
     from ml.splits import Split
@@ -65,8 +66,9 @@ def evaluate(
                 hint="Import some first (stackscreen import bidb PATH), with the layers that they are made of "
                 "(stackscreen import c2db PATH). `stackscreen models list` shows what there is.",
             )
+        encoded = _encoded(engine, chosen)
         for rows, key in chosen:
-            judged = _judge(rows, key, wanted, folds, repeats, curve)
+            judged = _judge(rows, key, encoded.get(rows.source), wanted, folds, repeats, curve)
             for report in judged.reports:
                 _print(report)
             for impossible, why in judged.impossible.items():
@@ -108,6 +110,20 @@ def _targets(rows: InterfaceRows) -> list[str]:
     return [key for key in TARGETS if int(rows.labelled(key).sum()) >= 2 * MIN_TRAINING]
 
 
+def _encoded(engine: Engine, chosen: Sequence[tuple[InterfaceRows, str]]) -> dict[str, LayerInputs]:
+    """The encoded layers by source, of the rows of which stacks speak."""
+    from ml import heads
+    from ml.embedding_store import present_encoder
+    from ml.models.layer_inputs import inputs_of
+
+    wanted = {rows.source: rows for rows, key in chosen if heads.is_stacked(rows.domain, key)}
+    if not wanted:
+        return {}
+    with engine.connect() as connection:
+        encoder = present_encoder(connection)
+    return {} if encoder is None else {source: inputs_of(rows, encoder) for source, rows in wanted.items()}
+
+
 def _covers(folds: Path, rows: InterfaceRows) -> bool:
     """Whether a fold file names any of the rows; what is wrong with the file itself is an error."""
     from ml.splits import FoldFileError, read_folds
@@ -121,13 +137,19 @@ def _covers(folds: Path, rows: InterfaceRows) -> bool:
 
 
 def _judge(
-    rows: InterfaceRows, target: str, split: Split | None, folds: Path | None, repeats: int, curve: bool
+    rows: InterfaceRows,
+    target: str,
+    inputs: LayerInputs | None,
+    split: Split | None,
+    folds: Path | None,
+    repeats: int,
+    curve: bool,
 ) -> Judged:
     from ml import judging
     from ml.catalogue import lineup
     from ml.splits import of_folds, read_folds
 
-    methods = lineup(rows, target)
+    methods = lineup(rows, target, inputs)
     if folds is not None:
         fold = read_folds(folds, rows.ids, partial=True)
         used = (fold >= 0) & rows.labelled(target)

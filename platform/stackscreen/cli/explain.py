@@ -12,6 +12,7 @@ from stackscreen.settings import get_settings
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ml.explain import GraphShare
     from stackscreen.query.explain import Explained
 
 
@@ -23,7 +24,8 @@ def explain(
 ) -> None:
     """Why a pair is predicted to be so: physics, what each feature adds, and the nearest computed interfaces.
 
-    The contributions are SHAP values: they add up to the prediction. Example:
+    The contributions are SHAP values: they add up to the prediction. A layer on itself is answered for by a stack:
+    half of what its trees add, and half of what the graph adds, which is followed back to the atoms. Example:
     `stackscreen models explain binding_energy 1MoS2-1 1WSe2-1`
     """
     from rich.console import Console
@@ -39,6 +41,8 @@ def explain(
         _headline(one, f"{target} of {bottom} / {top}")
         if one.explanation.contributions:
             console.print(_contributions(one, shown))
+        if one.explanation.graph is not None:
+            console.print(_atoms(one.explanation.graph, one.explanation.unit))
         if one.neighbours:
             console.print(_neighbours(one))
 
@@ -53,6 +57,11 @@ def _headline(one: Explained, what: str) -> None:
     typer.echo(f"  physics, {said.physics_name}: {said.physics:.4g} {unit}")
     if said.note:
         typer.echo(f"  {said.note}")
+    if said.graph is not None:
+        graph = said.graph
+        trees = said.typical + sum(part.shap for part in said.contributions)
+        typer.echo(f"  half of what the trees add: {trees:+.3g} {unit}")
+        typer.echo(f"  half of what the graph adds: {graph.added:+.3g} {unit} (it says {graph.value:.4g} {unit})")
     if said.contributions:
         typer.echo(f"  what the trees add on average: {said.typical:+.3g} {unit}")
 
@@ -67,6 +76,16 @@ def _contributions(one: Explained, shown: int) -> Table:
         table.add_row(part.feature, value, "" if part.unit == "1" else part.unit, f"{part.shap:+.3g}")
     if len(parts) > shown:
         table.add_row(f"{len(parts) - shown} others", "", "", f"{sum(part.shap for part in parts[shown:]):+.3g}")
+    return table
+
+
+def _atoms(graph: GraphShare, unit: str) -> Table:
+    from rich.table import Table
+
+    table = Table("atoms, by the graph", "layer", f"adds ({unit})")
+    for part in graph.contributions:
+        table.add_row(f"{part.atoms} {part.element}", part.layer, f"{part.added:+.3g}")
+    table.add_row("all but the elements", "", f"{graph.without_elements:+.3g}")
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ml.registry import Shipped
+
+DEFAULT_PROCESSES = min(4, os.cpu_count() or 1)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -170,6 +173,7 @@ def train(
         Path | None, typer.Option(help="the encoder's training is kept here after every epoch, and resumed from here")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=20, help="draws of folds and seeds under the strict split")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="models trained side by side")] = DEFAULT_PROCESSES,
 ) -> None:
     """Train the models on the computed interfaces of the database, judge them, and register them.
 
@@ -180,9 +184,10 @@ def train(
     from ml import registry, shelf
 
     with engine_of(get_settings()) as engine:
-        models = _train_pairs(engine, out, repeats)
-        if encoder:
-            models.append(_train_encoder(engine, device, checkpoint))
+        # The encoder first: the graph halves of the pair models learn from what it makes of the layers.
+        fresh = _train_encoder(engine, device, checkpoint) if encoder else None
+        models = _train_pairs(engine, out, repeats, processes, fresh)
+        models += [fresh] if fresh is not None else []
         with engine.begin() as connection:
             for model in models:
                 number = registry.register(connection, model, serve=serve)
@@ -193,17 +198,25 @@ def train(
                 step(f"  wrote {shelf.write(model, out / 'artefacts', out / 'models')}")
 
 
-def _train_pairs(engine: Engine, out: Path | None, repeats: int) -> list[Shipped]:
-    from ml import shelf, splits, training
+def _train_pairs(
+    engine: Engine, out: Path | None, repeats: int, processes: int, fresh: Shipped | None
+) -> list[Shipped]:
+    from ml import embedding_store, shelf, splits, training
     from ml.interface_store import load_rows
+    from ml.models.slab_encoder import from_bytes
 
     with _progress() as bars:
         bar = bars.add_task("reading interfaces", total=None)
         with engine.connect() as connection:
             rows = {one.source: one for kind in InterfaceKind for one in load_rows(connection, kind.value)}
-        bars.update(bar, total=training.steps(rows, repeats=repeats), description="training")
+            encoder = embedding_store.present_encoder(connection) if fresh is None else from_bytes(fresh.artefact)
+        bars.update(bar, total=training.steps(rows, encoder, repeats=repeats), description="training")
         trained = training.train(
-            rows, repeats=repeats, on_step=lambda text: bars.update(bar, advance=1, description=text)
+            rows,
+            encoder,
+            repeats=repeats,
+            processes=processes,
+            on_step=lambda text: bars.update(bar, advance=1, description=text),
         )
     for one in rows.values():
         for reason, count in sorted(one.left_out.items()):

@@ -17,6 +17,7 @@ from ml.uncertainty import unseen_partners
 from schema.errors import StackscreenError
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.describe import Described, Side, describe
+from stackscreen.predict.encoded import Encoded
 from stackscreen.predict.errors import NotPredictedError, Reason
 from stackscreen.predict.inputs import Given, Unread
 from stackscreen.predict.recognise import KnownLayers
@@ -84,6 +85,7 @@ class Predictor:
         self.known = KnownLayers(connection)
         self.recognised = self.unrecognised = 0
         self.models = served_models(connection, targets)
+        self._encoded = Encoded(connection)
 
     def structures(self, given: Iterable[Given | Unread]) -> Iterator[list[Prediction] | NotPredicted]:
         """Predict stacked structures, in their order.
@@ -107,7 +109,7 @@ class Predictor:
         for kind, models in self.models.items():
             rows = [(k, one) for k, one in enumerate(batch) if isinstance(one, Described) and one.kind is kind]
             if rows and models:
-                for (k, _), found in zip(rows, _predict_safely(kind, [one for _, one in rows], models), strict=True):
+                for (k, _), found in zip(rows, self._safely(kind, [one for _, one in rows], models), strict=True):
                     out[k] = found
         return out
 
@@ -127,6 +129,57 @@ class Predictor:
         self.recognised += known
         self.unrecognised += len(layers) - known
         return found
+
+    def _safely(
+        self, kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
+    ) -> list[list[Prediction] | NotPredicted]:
+        """All at once; where one of them provokes an error in its descriptors, one by one, and that one is reported."""
+        try:
+            return self._kind(kind, described, models)
+        except StackscreenError:
+            raise
+        except Exception as error:
+            if len(described) == 1:
+                said = f"Its layers cannot be described: {type(error).__name__}: {error}"
+                return [NotPredicted(described[0].id, NotPredictedError(Reason.UNKNOWN_INPUTS, said))]
+            return [found for one in described for found in self._safely(kind, [one], models)]
+
+    def _kind(
+        self, kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
+    ) -> list[list[Prediction] | NotPredicted]:
+        rows, table, names = rows_of(kind, described)
+        found: list[list[Prediction]] = [[] for _ in described]
+        registry_known = np.isfinite(rows.features[:, _REGISTRY])
+        for target, served in models.items():
+            model = served.model
+            domain = model.domain.distance(table.features)
+            unseen = unseen_partners(rows.bottom, rows.top, frozenset(model.trained_on))
+            for told in (True, False):
+                which = np.flatnonzero(registry_known == told)
+                if not len(which):
+                    continue
+                layers = None
+                if model.state(told).graph is not None and model.encoder is not None and model.domain_name == kind:
+                    layers = self._encoded.layers_of(rows, table, model.encoder).take(which)
+                predicted = model.predict(
+                    rows.features[which], registry_known=told, unseen=unseen[which], layers=layers
+                )
+                for k, value, lower, upper in zip(
+                    which.tolist(), predicted.value, predicted.lower, predicted.upper, strict=True
+                ):
+                    if not np.isfinite(value):
+                        continue
+                    far = max(float(domain[table.row[name]]) for name in names[k])
+                    found[k].append(
+                        Prediction(
+                            described[k].id, target, float(value), float(lower), float(upper), model.unit,
+                            served.name, far,
+                        )
+                    )  # fmt: skip
+        return [
+            predictions or NotPredicted(one.id, NotPredictedError(Reason.UNKNOWN_INPUTS, _WITHOUT))
+            for one, predictions in zip(described, found, strict=True)
+        ]
 
 
 def _no_model(kind: InterfaceKind) -> NotPredictedError:
@@ -163,54 +216,6 @@ def rows_of(kind: InterfaceKind, described: list[Described]) -> tuple[InterfaceR
         for k, (one, (bottom, top)) in enumerate(zip(described, names, strict=True))
     ]
     return assemble(kind.value, "", interfaces, table), table, names
-
-
-def _predict_safely(
-    kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
-) -> list[list[Prediction] | NotPredicted]:
-    """All at once; where one of them provokes an error in its descriptors, one by one, and that one is reported."""
-    try:
-        return _predict_kind(kind, described, models)
-    except StackscreenError:
-        raise
-    except Exception as error:
-        if len(described) == 1:
-            said = f"Its layers cannot be described: {type(error).__name__}: {error}"
-            return [NotPredicted(described[0].id, NotPredictedError(Reason.UNKNOWN_INPUTS, said))]
-        return [found for one in described for found in _predict_safely(kind, [one], models)]
-
-
-def _predict_kind(
-    kind: InterfaceKind, described: list[Described], models: Mapping[str, Served]
-) -> list[list[Prediction] | NotPredicted]:
-    rows, table, names = rows_of(kind, described)
-    found: list[list[Prediction]] = [[] for _ in described]
-    registry_known = np.isfinite(rows.features[:, _REGISTRY])
-    for target, served in models.items():
-        model = served.model
-        domain = model.domain.distance(table.features)
-        unseen = unseen_partners(rows.bottom, rows.top, frozenset(model.trained_on))
-        for told in (True, False):
-            which = np.flatnonzero(registry_known == told)
-            if not len(which):
-                continue
-            predicted = model.predict(rows.features[which], registry_known=told, unseen=unseen[which])
-            for k, value, lower, upper in zip(
-                which.tolist(), predicted.value, predicted.lower, predicted.upper, strict=True
-            ):
-                if not np.isfinite(value):
-                    continue
-                far = max(float(domain[table.row[name]]) for name in names[k])
-                found[k].append(
-                    Prediction(
-                        described[k].id, target, float(value), float(lower), float(upper), model.unit,
-                        served.name, far,
-                    )
-                )  # fmt: skip
-    return [
-        predictions or NotPredicted(one.id, NotPredictedError(Reason.UNKNOWN_INPUTS, _WITHOUT))
-        for one, predictions in zip(described, found, strict=True)
-    ]
 
 
 _WITHOUT = "The models need a property of its layers that is not known."

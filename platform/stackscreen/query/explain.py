@@ -10,9 +10,11 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from ml.artefact import PairModel
-from ml.explain import Explanation, explain
-from ml.feature_store import load_table
+from ml.embedding_store import load_encoder, load_faces
+from ml.explain import Explanation, Layers, explain
+from ml.feature_store import FeatureTable, load_layers, load_table
 from ml.heads import HETERO, HOMO, SCREENED
+from ml.models.layer_inputs import PairLayers, layer_inputs
 from ml.neighbours import Neighbour, nearest
 from ml.pair_features import PairFeatures
 from ml.registry import load_artefact, served_versions
@@ -79,12 +81,26 @@ def explain_pair(
                 version.name,
                 version.domain,
                 version.id,
-                explain(model, features, unseen=int(strangers[0])),
+                explain(model, features, unseen=int(strangers[0]), layers=_layers(connection, model, ids, kind, table)),
                 (float(distance[0]), float(distance[1])),
                 nearest(connection, model.domain, version.domain, model.target, ids[0], ids[1]),
             )
         )
     return found
+
+
+def _layers(connection: Connection, model: PairModel, ids: list[int], kind: str, table: FeatureTable) -> Layers | None:
+    """What the graph half of a stack is explained with; None where trees answer, as in a screen."""
+    if kind != HOMO or model.unknown.graph is None:
+        return None
+    encoder = model.unknown.graph.encoder
+    faces = load_faces(connection, encoder, only=ids)
+    wanted = np.array(ids[:1])
+    inputs = layer_inputs([str(ids[0])], table.values[table.rows(wanted)], faces.of(wanted), encoder=encoder)
+    # A layer on itself: the lower one shows its top face, the upper one its bottom face.
+    pair = PairLayers(inputs, np.array([1]), np.array([0]))
+    slab = load_layers(connection, ids)[ids[0]].slab
+    return Layers(load_encoder(connection, encoder), pair, slab, slab)
 
 
 def _material(connection: Connection, uid: str) -> int:

@@ -51,7 +51,8 @@ class _FewPairs:
         """See `ml.scorer.PairScorer.score`."""
         with self.engine.connect() as connection:
             asked = np.unique(np.concatenate([material_a, material_b]))
-            scorer = PairScorer.load(connection, run_id=self.run_id, only=asked.tolist())
+            alike = np.unique(material_a[material_a == material_b])
+            scorer = PairScorer.load(connection, run_id=self.run_id, only=asked.tolist(), alike=alike.tolist())
         return scorer.score(material_a, material_b, strain=strain)
 
 
