@@ -257,5 +257,4 @@ def hetero2d(folder: Path, _: C2DB) -> InterfaceRows:
         if slabs is not None:
             labels = labels_of(record) | {INTERLAYER_DISTANCE.key: distance(*slabs)}
             payloads.append((record.external_id, orjson.loads(orjson.dumps(record.payload)), labels))
-    found, layers = on_bulk.interfaces_of(payloads)
-    return assemble(InterfaceKind.ON_BULK.value, "hetero2d", found, _table(layers))
+    return on_bulk.rows_of("hetero2d", payloads)

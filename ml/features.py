@@ -1,4 +1,4 @@
-"""Material feature set v1: everything that a pair model asks of one isolated layer, in one vector.
+"""Material feature set v2: everything that a pair model asks of one isolated layer, in one vector.
 
 A material is described once; pairs are then put together from two rows (`ml.pair_features`). The vector holds numbers
 of the layer as a whole, its electronic properties where some source knows them (NaN where none does), the 132 Magpie
@@ -31,7 +31,8 @@ from schema.quantities import (
 from schema.vocabulary import Face
 
 KEY = "material"
-VERSION = 1
+VERSION = 2
+"""v2: bismuth's polarizability is right (`ml.descriptors.elements.CORRECTIONS`), and with it its dispersion."""
 
 ELECTRONIC_NAMES = (
     "gap", "vbm_bottom", "vbm_top", "cbm_bottom", "cbm_top", "work_function_bottom", "work_function_top", "vacuum_step",
@@ -94,7 +95,7 @@ class Layer:
 
 
 def compute(layers: Sequence[Layer]) -> NDArray[np.float32]:
-    """Feature set v1 of each layer.
+    """The features of each layer.
 
     Args:
         layers: isolated layers.

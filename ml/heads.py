@@ -38,7 +38,15 @@ _ALONE = tuple(name for name in NAMES if name not in (*_COMPARED, *ALIGNMENT, *S
 BOTH = tuple(name for name in NAMES if name not in STACKING + MATCH)
 """What is known of any two layers, and of their registry where there is a single one."""
 _MOIRE = tuple(name for name in BOTH if name not in REGISTRY)
-_SURFACES = tuple(name for name in BOTH if name not in _ELECTRONIC)
+_OF_A_CELL = ("thickness", "area", "n_atoms", "atom_density")
+_OF_STRAINED_ATOMS = ("density", "roughness", "second_depth", "dispersion_distance", "dispersion_energy")
+_CHEMISTRY = tuple(
+    name
+    for name in _MOIRE
+    if name not in _ELECTRONIC and "probe" not in name and not name.endswith(_OF_A_CELL + _OF_STRAINED_ATOMS)
+)
+"""What is known alike of a film and a crystal, be they those of a strained stack, of whatever thickness, or isolated:
+what they and their faces are made of, and nothing of how the atoms lie."""
 _OPTIONAL = tuple(name for name in _ELECTRONIC if name not in ("gap_min", "gap_aligned"))
 
 _LEVELS = tuple(
@@ -96,7 +104,7 @@ def head(domain: str, target: str, *, registry_known: bool) -> Head | None:
         return Head(_homobilayer(target, floor), stacked=True) if target in _HOMOBILAYER else None
     if domain == ON_BULK:
         physics = _ON_BULK.get(target)
-        return None if physics is None else Head(Trees(physics, _SURFACES, SMALLEST, floor))
+        return None if physics is None else Head(Trees(physics, _CHEMISTRY, SMALLEST, floor))
     physics = (_REGISTERED if registry_known else _UNREGISTERED).get(target)
     if physics is None:
         return None
@@ -132,7 +140,7 @@ _REGISTERED = _UNREGISTERED | {
     BINDING_ENERGY.key: "registry_dispersion_energy",
     INTERLAYER_DISTANCE.key: "registry_dispersion_distance",
 }
-_ON_BULK = {BINDING_ENERGY_PER_ATOM.key: "", INTERLAYER_DISTANCE.key: "vdw_distance"}
+_ON_BULK = {BINDING_ENERGY_PER_ATOM.key: "", INTERLAYER_DISTANCE.key: "dispersion_distance"}
 
 
 def _homobilayer(target: str, floor: float) -> Trees:

@@ -63,16 +63,12 @@ def load_rows(connection: Connection, domain: str, *, sources: Sequence[str] | N
     for source in SOURCES[domain] if sources is None else sources:
         rows = connection.execute(_INTERFACES, {"kind": domain, "source": source}).all()
         if rows:
-            on_metal = domain == InterfaceKind.ON_BULK.value
-            found.append(_on_bulk(source, rows) if on_metal else _bilayers(connection, domain, source, rows))
+            if domain == InterfaceKind.ON_BULK.value:
+                # Films and substrates are those of the unrelaxed structures, which the source's records hold.
+                found.append(on_bulk.rows_of(source, [(row.external_id, row.payload, _labels(row)) for row in rows]))
+            else:
+                found.append(_bilayers(connection, domain, source, rows))
     return [rows for rows in found if len(rows)]
-
-
-def _on_bulk(source: str, rows: Sequence[Any]) -> InterfaceRows:
-    """Films and substrates are those of the unrelaxed structures, which the source's records hold."""
-    kept, layers = on_bulk.interfaces_of((row.external_id, row.payload, _labels(row)) for row in rows)
-    families = {name: _anonymous(layer.slab) for name, layer in layers.items()}
-    return assemble(InterfaceKind.ON_BULK.value, source, kept, LayerTable.of(layers, families))
 
 
 def _bilayers(connection: Connection, domain: str, source: str, rows: Sequence[Any]) -> InterfaceRows:
@@ -158,13 +154,3 @@ def _consists(numbers: Any, layer: Slab) -> bool:
     """Whether atoms are whole cells of a layer."""
     cells, rest = divmod(len(numbers), len(layer))
     return not rest and np.array_equal(np.sort(numbers), np.sort(np.repeat(layer.numbers, cells)))
-
-
-def _anonymous(slab: Slab) -> str:
-    """Anonymous formula of a layer: A, AB2."""
-    from ase.data import chemical_symbols
-    from pymatgen.core import Composition
-
-    numbers, counts = np.unique(slab.numbers, return_counts=True)
-    elements = {chemical_symbols[number]: int(count) for number, count in zip(numbers, counts, strict=True)}
-    return str(Composition(elements).anonymized_formula)

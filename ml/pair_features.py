@@ -1,4 +1,4 @@
-"""Pair feature set v2: what a model sees of two layers put together.
+"""Pair feature set v3: what a model sees of two layers put together.
 
 Every component is symmetric under exchange of the two layers (each with the face that it turns to the other), so that a
 swap changes no prediction: means, smaller and larger of the two, and absolute differences. All but the last three
@@ -6,8 +6,9 @@ blocks follow from the two material vectors. The registry block is NaN for a moi
 and known for an explicit commensurate bilayer; the match block is NaN where no match is given. No component depends on
 the distance between the layers.
 
-v2 holds every component of v1 under its name and with its meaning. Homobilayers hold no differences: a model that is
-trained on them alone reads none.
+v3 has the components of v2, from the material features v2, in which bismuth is as polarizable as it is. v2 held every
+component of v1 under its name and with its meaning. Homobilayers hold no differences: a model that is trained on them
+alone reads none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ml.descriptors.contact import PROBE_RADII
 from ml.descriptors.structure import FACE_NAMES, FACE_UNITS
 
 KEY = "pair"
-VERSION = 2
+VERSION = 3
 
 LAYER_MEANS = (
     "thickness", "n_elements", "atom_density", "face_asymmetry",

@@ -27,9 +27,10 @@ from etl.errors import RecordError
 from etl.records import Doubt, Fact, Record, Stack
 from etl.source import Raw, Row, Source, SourceInfo, register
 from etl.sources.ase_sqlite import ase_cut, ase_kept, ase_row, check_ase
-from etl.sources.moire import LayerLattice, Split, layer_lattice, split_by_height
+from etl.sources.moire import LayerLattice, layer_lattice, split_by_height
 from etl.sources.values import number, word
 from schema import quantities as q
+from schema.two_layers import Divided
 from schema.vocabulary import InterfaceKind, Method, Subject
 
 CENTRE_TOLERANCE = 0.002
@@ -122,7 +123,7 @@ class HetDB(Source):
         return record
 
 
-def _stack(keys: dict[str, Any], below: str, above: str, stack: Canonical, split: Split, record: Record) -> Stack:
+def _stack(keys: dict[str, Any], below: str, above: str, stack: Canonical, split: Divided, record: Record) -> Stack:
     lattices = (
         layer_lattice(stack, split.below, split.n_below),
         layer_lattice(stack, split.above, split.n_above),
@@ -175,7 +176,7 @@ def _twist(stated: float | None, bottom: LayerLattice | None, top: LayerLattice 
     return sign * stated
 
 
-def _check_centres(keys: dict[str, Any], stack: Canonical, split: Split, record: Record) -> None:
+def _check_centres(keys: dict[str, Any], stack: Canonical, split: Divided, record: Record) -> None:
     stated = number(keys, "layer_center_distance")
     heights = stack.positions[:, 2]
     apart = float(heights[split.above].mean() - heights[split.below].mean())

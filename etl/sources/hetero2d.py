@@ -5,24 +5,31 @@
 is recomputed from the energies and compared with the stated value. The distance between the layers is not in the
 file: it follows from `final_structure` and `iface_idx`. `opt_uv1`, `opt_uv2` are the matched cells of substrate and
 film, `tm1`, `tm2` their supercells; the film carries the misfit, so its strain along an in-plane vector is
-|uv1| / |uv2| − 1, while the file's `u`, `v` are |uv2| / |uv1| − 1.
+|uv1| / |uv2| − 1, while the file's `u`, `v` are |uv2| / |uv1| − 1. `iface_idx` is believed only where it names whole
+formula units of the film (in the two NbO2 on Mn it names seven oxygens): else composition and height tell.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Composition
 
+from etl.canonical import canonical_slab
 from etl.errors import ImportFileError, RecordError
+from etl.formula import formulas
 from etl.records import Atoms, Doubt, Fact, RawFailure, Record, Stack
 from etl.source import Raw, Row, Source, SourceInfo, register, require_file
 from etl.sources.json_stream import count_lines, first_object, line_row, lines, object_items
 from etl.sources.pymatgen_dict import atoms_from_dict
 from etl.sources.values import number, word
 from schema import quantities as q
+from schema.two_layers import film_atoms
 from schema.vocabulary import InterfaceKind, Method, Subject
 
 _KEY = "final_structure"
@@ -44,7 +51,7 @@ class Hetero2d(Source):
         citation="Boland & Singh, Comput. Mater. Sci. 207, 111238 (2022); aiHD: arXiv:2502.04603",
         precedence=20,
     )
-    version = "1"
+    version = "2"
 
     def check(self, path: Path) -> int | None:
         """See `Source.check`."""
@@ -88,7 +95,7 @@ class Hetero2d(Source):
             raise RecordError("unknown_keys", reason)
         name = self.name(row)
         atoms = atoms_from_dict(content[_KEY])
-        film = _film_atoms(content["iface_idx"], len(atoms.numbers))
+        film = _film_atoms(content, atoms)
         record = Record(name, Subject.INTERFACE, content, _film_up(atoms, film))
         record.stack = _stack(content, film, record)
         _binding(content, record)
@@ -99,7 +106,7 @@ class Hetero2d(Source):
         if not payload.get("initial_structure"):
             return None
         atoms = atoms_from_dict(payload["initial_structure"])
-        film = _film_atoms(payload["iface_idx"], len(atoms.numbers))
+        film = _film_atoms(payload, atoms)
         return Atoms(atoms.numbers[film], atoms.positions[film], atoms.cell, atoms.periodic)
 
     def substrate_space_group(self, payload: dict[str, Any]) -> int | None:
@@ -108,14 +115,39 @@ class Hetero2d(Source):
         return int(group) if group is not None and 1 <= group <= 230 else None
 
 
-def _film_atoms(index: dict[str, Any], n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _film_atoms(content: dict[str, Any], atoms: Atoms) -> NDArray[np.int64]:
+    """Indices of the film's atoms.
+
+    Raises:
+        RecordError: `iface_idx` names no film, or none of whole formula units where no height divides the atoms either.
+    """
+    n, index = len(atoms.numbers), content["iface_idx"]
     members = sorted({int(i) for key, value in index.items() if key.startswith("2d_layer_") for i in value})
     if not members or members[0] < 0 or members[-1] >= n or len(members) == n:
         raise RecordError("mass_or_charge_nonsense", f"iface_idx does not split the {n} atoms into two sides.")
-    return np.array(members, np.int64)
+    listed = np.array(members, np.int64)
+    stated = word(content, "film_composition"), word(content, "substrate_composition")
+    unit, below = (_formula_unit(name) for name in stated)
+    if unit is None or below is None:
+        return listed
+    stack = canonical_slab(atoms)
+    film = film_atoms(stack.numbers, stack.positions[:, 2], listed, unit, below)
+    if film is None:
+        named = formulas(atoms.numbers[listed].tolist())[0]
+        reason = f"iface_idx names {len(listed)} atoms, {named}, as the film, which is {stated[0]} on {stated[1]}."
+        raise RecordError("inconsistent", f"{reason} No height divides the {n} atoms so either.")
+    return film
 
 
-def _film_up(atoms: Atoms, film: np.ndarray[Any, np.dtype[np.int64]]) -> Atoms:
+def _formula_unit(name: str | None) -> Counter[int] | None:
+    try:
+        found = Composition(name or "")
+    except ValueError:
+        return None
+    return Counter({int(element.Z): round(amount) for element, amount in found.items()}) or None
+
+
+def _film_up(atoms: Atoms, film: NDArray[np.int64]) -> Atoms:
     """The same atoms, with the third vector pointing from substrate to film: half a turn about the first vector.
 
     A turn, and not a mirror: the handedness of the layers stays.
@@ -137,7 +169,7 @@ def _film_up(atoms: Atoms, film: np.ndarray[Any, np.dtype[np.int64]]) -> Atoms:
     return Atoms(atoms.numbers, atoms.positions @ turn, cell, atoms.periodic)
 
 
-def _stack(content: dict[str, Any], film: np.ndarray[Any, np.dtype[np.int64]], record: Record) -> Stack:
+def _stack(content: dict[str, Any], film: NDArray[np.int64], record: Record) -> Stack:
     match = content.get("alignment_info") or {}
     strains: list[float | None] = [None, None]
     if {"opt_uv1", "opt_uv2"} <= set(match):

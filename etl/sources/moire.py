@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from etl.canonical import Canonical
 from schema.plane_lattice import DegenerateLatticeError, PlaneLattice
+from schema.two_layers import Divided, divide_by_height
 
 MAX_CORRUGATION = 1.2
 """Å: how far an atom may miss the place of its like under a lattice vector of its layer.
@@ -28,21 +29,6 @@ _SHORTEST = 1.0
 _SAME_LENGTH = 0.03
 _SAME_ANGLE = 3.0
 """Degrees. With `_SAME_LENGTH`: how far a relaxed lattice may be from a hexagonal or a square one and count as one."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Split:
-    """A stack divided by height.
-
-    Attributes:
-        below, above: indices of the atoms of the two layers.
-        n_below, n_above: whole cells of the two layers.
-    """
-
-    below: NDArray[np.int64]
-    above: NDArray[np.int64]
-    n_below: int
-    n_above: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,35 +64,9 @@ class LayerLattice:
         return float(np.degrees(np.arccos(self.basis[0] @ self.basis[1] / (a * b))))
 
 
-def split_by_height(stack: Canonical, below: Counter[int], above: Counter[int]) -> Split | None:
-    """Divide a stack into whole cells of one layer and, higher up, whole cells of another.
-
-    Elements may be shared. Where several heights divide it so, as in a stack of a layer on itself, the widest gap does.
-
-    Args:
-        below, above: atoms of one cell of each layer, by atomic number.
-
-    Returns:
-        None where no height divides it so.
-    """
-    order = np.argsort(stack.positions[:, 2], kind="stable")
-    numbers, gaps = stack.numbers[order], np.diff(stack.positions[order, 2])
-    lower, upper = Counter[int](), Counter(numbers.tolist())
-    found: list[tuple[float, Split]] = []
-    for cut in range(1, len(order)):
-        moved = int(numbers[cut - 1])
-        lower[moved] += 1
-        upper[moved] -= 1
-        n_below, n_above = _whole_cells(lower, below), _whole_cells(upper, above)
-        if n_below and n_above:
-            found.append((float(gaps[cut - 1]), Split(order[:cut], order[cut:], n_below, n_above)))
-    return max(found, key=lambda item: item[0])[1] if found else None
-
-
-def _whole_cells(atoms: Counter[int], cell: Counter[int]) -> int | None:
-    """How many whole cells the atoms make up."""
-    n, rest = divmod(atoms.total(), cell.total())
-    return n if not rest and atoms == Counter({z: n * count for z, count in cell.items()}) else None
+def split_by_height(stack: Canonical, below: Counter[int], above: Counter[int]) -> Divided | None:
+    """Divide a stack into whole cells of one layer and, higher up, whole cells of another: see `divide_by_height`."""
+    return divide_by_height(stack.numbers, stack.positions[:, 2], below, above)
 
 
 def layer_lattice(stack: Canonical, atoms: NDArray[np.int64], n_cells: int) -> LayerLattice | None:

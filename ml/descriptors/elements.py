@@ -1,6 +1,6 @@
 """Element data, as arrays indexed by atomic number, from the tables that matminer and ASE carry.
 
-Nothing is typed in by hand here, so that a number's source is the library's:
+Nothing is typed in by hand here, so that a number's source is the library's, but for `CORRECTIONS`:
 
 - Magpie tables: L. Ward et al., npj Comput. Mater. 2, 16028 (2016), through matminer;
 - free-atom C6 and polarizability: X. Chu and A. Dalgarno, J. Chem. Phys. 121, 4083 (2004), and V. G. Ruiz et al.,
@@ -23,6 +23,14 @@ MAX_Z = 118
 BOHR = 0.529177210903
 HARTREE = 27.211386245988
 
+CORRECTIONS: dict[str, dict[str, float]] = {"Polarizability": {"Bi": 7.4}}
+"""Entries of Magpie's tables that are misprints, by table and element, in the table's own unit.
+
+Bismuth's polarizability stands there as 0.4 Å³, where the CRC Handbook, which the table is taken from, has 7.4: 48 ± 4
+atomic units, 7.1 ± 0.6 Å³, is recommended (P. Schwerdtfeger and J. K. Nagle, Mol. Phys. 117, 1200 (2019)). All others
+from hydrogen to nobelium lie within a factor of 1.5 of the values recommended there, and stay as they are.
+"""
+
 
 @cache
 def _magpie() -> MagpieData:
@@ -36,14 +44,14 @@ def magpie_table(name: str) -> NDArray[np.float64]:
     """One Magpie element property by atomic number, shape (119,); row 0 is NaN.
 
     An element without a value gets the mean over the elements that have one, exactly as matminer's
-    `ElementProperty.from_preset("magpie")` does by default.
+    `ElementProperty.from_preset("magpie")` does by default. `CORRECTIONS` replace what is misprinted.
 
     Args:
         name: a Magpie table, for example "Electronegativity".
     """
     from ase.data import chemical_symbols
 
-    values = _magpie().all_elemental_props[name]
+    values = {**_magpie().all_elemental_props[name], **CORRECTIONS.get(name, {})}
     out = np.array([np.nan] + [values[symbol] for symbol in chemical_symbols[1 : MAX_Z + 1]])
     out.setflags(write=False)
     return out

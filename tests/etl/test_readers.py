@@ -225,6 +225,32 @@ def test_the_film_of_a_hetero2d_record_ends_up_on_top(tmp_path: Path, downwards:
     assert stack.strain_aa == pytest.approx(3.18 / 3.2118 - 1)
 
 
+def test_a_film_that_iface_idx_names_in_part_is_told_by_its_composition(tmp_path: Path) -> None:
+    content = film_on_gold()
+    content["iface_idx"] |= {"2d_layer_1": [3], "2d_layer_2": [4], "2d_layer_3": []}
+    (tmp_path / "h.json").write_text(json.dumps({"abc": content}))
+    (record,) = records("hetero2d", tmp_path / "h.json")
+    assert record.stack.top_atoms.tolist() == [2, 3, 4]
+    (distance,) = [f.value for f in validate(record).facts if f.quantity is q.INTERLAYER_DISTANCE]
+    assert distance == pytest.approx(2.5)
+
+
+def test_a_film_that_neither_iface_idx_nor_any_height_tells_is_quarantined(tmp_path: Path) -> None:
+    content = film_on_gold() | {"film_composition": "WS2"}
+    (tmp_path / "h.json").write_text(json.dumps({"abc": content}))
+    (failure,) = get_source("hetero2d").records(tmp_path / "h.json")
+    assert isinstance(failure, RawFailure)
+    assert (failure.rule, failure.external_id) == ("inconsistent", "abc")
+    assert "WS2 on Au" in failure.reason
+
+
+def test_a_substrate_need_not_be_whole_formula_units(tmp_path: Path) -> None:
+    content = film_on_gold() | {"substrate_composition": "GaAs"}
+    (tmp_path / "h.json").write_text(json.dumps({"abc": content}))
+    (record,) = records("hetero2d", tmp_path / "h.json")
+    assert record.stack.top_atoms.tolist() == [2, 3, 4]
+
+
 def test_hetero2d_as_lines_and_as_one_object_give_the_same_records(tmp_path: Path) -> None:
     content = film_on_gold()
     (tmp_path / "o.json").write_text(json.dumps({"one": content, "two": content}, indent=1))
@@ -259,6 +285,9 @@ def test_all_real_hetero2d_energies_agree_with_their_definition(shared_data: Pat
     assert len(found) == 109
     assert not [d for r in found for d in r.doubts]
     assert all(r.stack.strain_aa is not None for r in found)
+    # Two of them name seven oxygens as their film of 9 Nb and 18 O.
+    films = {r.external_id: len(r.stack.top_atoms) for r in found if r.stack.bottom_name == "Mn"}
+    assert (films["609d96f480d919cee873e25b"], films["609d9701f591484a626b6901"]) == (27, 27)
 
 
 def test_bulk_phases_are_read_from_folders_archives_and_both_formats(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, TreeEnsemble, Trees
 from ml.pair_features import MATCH, PairFeatures
 from ml.rows import InterfaceRows
-from schema.quantities import BINDING_ENERGY, CBM, GAP, INTERLAYER_DISTANCE, VBM
+from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
 from schema.vocabulary import Face, InterfaceKind
 
 LAYERS = dict(zip(("MoS2", "WSe2", "MoSSe", "C2"), layers(), strict=True))
 TABLE = LayerTable.of(LAYERS, dict.fromkeys(LAYERS, "AB2"))
 HETERO = InterfaceKind.HETEROBILAYER.value
+ON_BULK = (BINDING_ENERGY_PER_ATOM.key, INTERLAYER_DISTANCE.key)
 FAST = Settings(rounds=20, leaves=5, min_rows=3, members=3)
 
 
@@ -151,15 +152,25 @@ def test_no_head_reads_how_a_stack_is_called_or_how_it_was_matched() -> None:
                     assert not set(head.method.features) & {*pair_features.STACKING, *MATCH}
 
 
-def payload(film_atoms: int) -> dict:
-    """ZnTe above two layers of a metal, as pymatgen writes it."""
-    sites = [("Sr", 0.0, 0.1), ("Sr", 0.33, 0.2), ("Zn", 0.0, 0.35), ("Te", 0.33, 0.4)]
+def payload(planes: int = 2, cells: int = 1, listed: int = 2, heights: tuple[float, float] = (2.6, 4.1)) -> dict:
+    """ZnTe above planes of strontium 3 Å apart, as pymatgen writes it, repeated along the first vector.
+
+    Args:
+        planes: of the metal.
+        cells: repetitions.
+        listed: atoms that `iface_idx` gives to each cell of the film.
+        heights: Å, of Zn and Te above the topmost metal.
+    """
+    metal = [("Sr", (k % 3) / 3, 3.0 * k) for k in range(planes)]
+    cell = [*metal, ("Zn", 0.0, metal[-1][2] + heights[0]), ("Te", 1 / 3, metal[-1][2] + heights[1])]
+    sites = [(element, (x + n) / cells, 2 * x, z) for n in range(cells) for element, x, z in cell]
+    film = [k for k, (element, *_) in enumerate(sites) if element in ("Zn", "Te")[:listed]]
     return {
         "initial_structure": {
-            "lattice": {"matrix": [[4.2, 0, 0], [-2.1, 3.637, 0], [0, 0, 30.0]]},
-            "sites": [{"species": [{"element": e, "occu": 1}], "abc": [x, 2 * x, z]} for e, x, z in sites],
+            "lattice": {"matrix": [[4.2 * cells, 0, 0], [-2.1, 3.637, 0], [0, 0, 60.0]]},
+            "sites": [{"species": [{"element": e, "occu": 1}], "abc": [x, y, (5 + z) / 60]} for e, x, y, z in sites],
         },
-        "iface_idx": {"2d_layer_1": [2, 3][:film_atoms], "sub_layer_1": [0, 1]},
+        "iface_idx": {"2d_layer_1": film, "sub_layer_1": [0, 1]},
         "film_composition": "ZnTe",
         "substrate_composition": "Sr",
         "surface_plane": "111",
@@ -167,12 +178,41 @@ def payload(film_atoms: int) -> dict:
     }
 
 
-def test_a_film_on_a_metal_is_taken_from_the_unrelaxed_structure_and_must_be_whole() -> None:
-    found, sides = on_bulk.interfaces_of([("1", payload(2), {}), ("2", payload(1), {})])
-    assert [(one.id, one.bottom, one.top) for one in found] == [("1", "Sr(111)", "ZnTe")]
-    assert sorted(sides["ZnTe"].slab.numbers.tolist()) == [30, 52]
-    rows = assemble("2d-on-bulk", "hetero2d", found, LayerTable.of(sides, {"Sr(111)": "A", "ZnTe": "AB"}))
+def read_by_the_heads(rows: InterfaceRows) -> np.ndarray:
+    found = [head for target in ON_BULK if (head := heads.head(heads.ON_BULK, target, registry_known=False))]
+    assert len(found) == len(ON_BULK)
+    names = {name for head in found for name in (*head.method.features, head.method.physics)}
+    return rows.columns(tuple(sorted(names - {""})))
+
+
+def test_a_film_on_a_metal_is_taken_from_the_unrelaxed_structure() -> None:
+    rows = on_bulk.rows_of("hetero2d", [("1", payload(), {BINDING_ENERGY_PER_ATOM.key: 0.2})])
+    assert (rows.ids, rows.bottom, rows.top) == (["hetero2d:1"], ["Sr(111)"], ["ZnTe"])
+    assert (rows.bottom_family, rows.top_family) == (["A"], ["AB"])
+    assert rows.layers is not None
+    assert sorted(rows.layers.layers["ZnTe"].slab.numbers.tolist()) == [30, 52]
     assert np.isfinite(rows.column("dispersion_energy")).all()
+    assert rows.targets[BINDING_ENERGY_PER_ATOM.key].tolist() == [0.2]
+
+
+def test_a_film_that_its_source_lists_in_part_is_told_by_its_composition() -> None:
+    right, wrong = (on_bulk.rows_of("hetero2d", [("1", payload(cells=2, listed=n), {})]) for n in (2, 1))
+    np.testing.assert_array_equal(right.features, wrong.features)
+
+
+def test_a_film_that_nothing_tells_is_left_out_and_counted() -> None:
+    buried = payload(listed=1, heights=(2.6, -1.5))
+    rows = on_bulk.rows_of("hetero2d", [("1", payload(), {}), ("2", buried, {}), ("3", {}, {})])
+    assert rows.ids == ["hetero2d:1"]
+    assert sum(rows.left_out.values()) == 2
+
+
+def test_neither_the_size_of_the_cell_nor_the_thickness_of_the_slab_is_read() -> None:
+    small, wide, thick = (payload(planes, cells) for planes, cells in ((4, 1), (4, 3), (9, 1)))
+    rows = on_bulk.rows_of("hetero2d", [("1", small, {}), ("2", wide, {}), ("3", thick, {})])
+    seen = read_by_the_heads(rows)
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(seen[2], seen[0], rtol=1e-4, atol=1e-6)
 
 
 def test_a_janus_layer_turned_over_shows_its_other_face() -> None:

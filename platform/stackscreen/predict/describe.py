@@ -18,6 +18,7 @@ from etl.sources.moire import LayerLattice
 from ml.descriptors.slab import Slab
 from ml.features import Layer
 from ml.interfaces import IDENTITY, Interface
+from ml.on_bulk import crystal_face
 from ml.stacks import settled
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.cells import SMOOTH, Folded, common_cell_of, folded, foldings, primitive
@@ -140,7 +141,7 @@ def _on_bulk(given: Given, known: KnownLayers, apart: Apart) -> Described:
     They meet in a moiré, or in a registry that no model knows: it is not told.
     """
     layer = known.recognised(apart.upper)
-    bottom = Side.unknown(LOWER, apart.lower)
+    bottom = Side.unknown(LOWER, crystal_face(apart.lower))
     family = formulas(apart.upper.numbers.tolist())[1]
     properties = {} if layer is None else layer.layer.properties
     top = Side(UPPER, family, Layer(apart.upper, properties))

@@ -18,6 +18,7 @@ from etl.formula import formulas
 from etl.sources.structure_text import atoms_from_text, format_of
 from ml.descriptors.slab import Slab
 from ml.interfaces import Interface
+from ml.on_bulk import crystal_face
 from schema.errors import StackscreenError
 from schema.plane_lattice import PlaneLattice
 from schema.vocabulary import InterfaceKind
@@ -257,4 +258,4 @@ class _Sides:
         if layers:
             return Side.known(layers[0])
         self.crystals.add(called[0])
-        return Side.unknown(called[0], faces[called[0]])
+        return Side.unknown(called[0], crystal_face(faces[called[0]]))
