@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 from ml.domain import Domain
 from ml.feature_store import load_table
 from ml.interface_store import SOURCES
+from ml.rows import InterfaceRows
 
 _LABELLED = text("""
     SELECT i.bottom_material_id AS bottom, i.top_material_id AS top, min(b.uid) AS bottom_uid, min(t.uid) AS top_uid,
@@ -34,7 +36,7 @@ class Neighbour:
     """Computed interfaces of one pair of materials.
 
     Attributes:
-        bottom_uid, top_uid: the materials.
+        bottom_uid, top_uid: the materials; of a layer on a substrate what its source calls the two.
         distance: of the farther of the two layers from its counterpart, 1 = the edge of the training domain.
         mean, smallest, largest: calculated values of the stackings, in the target's unit.
         stackings: how many.
@@ -91,6 +93,39 @@ def nearest(
         )
         for k in order
     ]
+
+
+def nearest_on_bulk(
+    tables: Iterable[InterfaceRows], domain: Domain, target: str, sides: NDArray[np.floating], *, count: int = 5
+) -> list[Neighbour]:
+    """The nearest labelled layers on substrates.
+
+    Args:
+        tables: what models of layers on substrates learn from (`ml.interface_store.load_rows`).
+        domain: of the model, whose features and scale make the distance.
+        target: quantity key.
+        sides: material features of the substrate's face and of the layer, shape (2, len(ml.features.NAMES)).
+        count: how many.
+
+    Returns:
+        The nearest kinds of substrate and layer first, called as their source calls them.
+    """
+    substrate, layer = domain.points(sides)
+    found = []
+    for rows in tables:
+        if rows.layers is None:
+            continue
+        points, at = domain.points(rows.layers.features), rows.layers.row
+        values: dict[tuple[str, str], list[float]] = {}
+        for k in np.flatnonzero(rows.labelled(target)):
+            values.setdefault((rows.bottom[k], rows.top[k]), []).append(float(rows.targets[target][k]))
+        for (bottom, top), known in values.items():
+            apart = max(np.linalg.norm(points[at[bottom]] - substrate), np.linalg.norm(points[at[top]] - layer))
+            near = Neighbour(
+                bottom, top, float(apart), float(np.mean(known)), min(known), max(known), len(known), rows.source
+            )
+            found.append(near)
+    return sorted(found, key=lambda near: (near.distance, near.bottom_uid, near.top_uid))[:count]
 
 
 def pair_distance(

@@ -178,7 +178,10 @@ class ScreeningMember(Base):
 
 
 class PairBlock(Base):
-    """One block of the pair matrix: the work ledger. The ledger, not the broker, says what is done."""
+    """One block of the pair matrix: the work ledger. The ledger, not the broker, says what is done.
+
+    `attempts` counts the leases that were given, not the failures: a worker that was killed had one too.
+    """
 
     __tablename__ = "pair_block"
     __table_args__ = (

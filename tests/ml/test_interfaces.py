@@ -7,10 +7,12 @@ from ml_helpers import layers, mos2, mosse, wse2
 from ml import heads, interfaces, on_bulk, pair_features
 from ml.alignment import alignment_class
 from ml.descriptors.stacking import NAMES, named_registry
+from ml.domain import Domain
 from ml.features import Layer
 from ml.interfaces import IDENTITY, Interface, LayerTable, assemble
 from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, TreeEnsemble, Trees
+from ml.neighbours import nearest_on_bulk
 from ml.pair_features import MATCH, PairFeatures
 from ml.rows import InterfaceRows
 from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
@@ -193,6 +195,21 @@ def test_a_film_on_a_metal_is_taken_from_the_unrelaxed_structure() -> None:
     assert sorted(rows.layers.layers["ZnTe"].slab.numbers.tolist()) == [30, 52]
     assert np.isfinite(rows.column("dispersion_energy")).all()
     assert rows.targets[BINDING_ENERGY_PER_ATOM.key].tolist() == [0.2]
+
+
+def test_the_nearest_layers_on_a_substrate_are_the_kinds_that_look_like_it() -> None:
+    stacks = [("1", payload(), {GAP.key: 1.0}), ("2", payload(cells=2), {GAP.key: 3.0})]
+    far = payload() | {"film_composition": "SrZnTe", "substrate_composition": "Sr", "surface_plane": "011"}
+    far["iface_idx"] = {"2d_layer_1": [1, 2, 3]}
+    rows = on_bulk.rows_of("hetero2d", [*stacks, ("3", far, {GAP.key: 9.0})])
+    assert rows.layers is not None
+    domain = Domain.fit(rows.layers.features)
+    sides = rows.layers.features[[rows.layers.row["Sr(111)"], rows.layers.row["ZnTe"]]]
+    near, other = nearest_on_bulk([rows], domain, GAP.key, sides)
+    assert (near.bottom_uid, near.top_uid, near.distance) == ("Sr(111)", "ZnTe", 0.0)
+    assert (near.mean, near.smallest, near.largest, near.stackings) == (2.0, 1.0, 3.0, 2)
+    assert (other.bottom_uid, other.top_uid) == ("Sr(011)", "SrZnTe")
+    assert other.distance > 0
 
 
 def test_a_film_that_its_source_lists_in_part_is_told_by_its_composition() -> None:

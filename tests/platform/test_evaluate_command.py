@@ -26,7 +26,10 @@ def test_a_split_that_does_not_exist_is_a_usage_error_that_names_those_that_do(d
     [
         (("evaluate", "--target", "gap"), "No computed interfaces with gap are there to be judged"),
         (("promote", "999"), "There is no model version 999"),
-        (("models", "explain", "gap", "MoS2", "WSe2"), "MoS2 is not a monolayer of the database"),
+        (
+            ("models", "explain", "gap", "MoS2", "WSe2"),
+            "No layer and no face of a crystal has the uid, external id or formula 'MoS2'",
+        ),
         (("models", "show", "hardness"), "There is no model 'hardness'"),
     ],
 )

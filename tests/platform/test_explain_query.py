@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from etl.api import import_file
 from etl.dedupe.api import dedupe
@@ -12,14 +14,18 @@ from etl.starter import paths
 from ml import feature_store, pair_features
 from ml.artefact import PairModel, State
 from ml.domain import Domain
-from ml.heads import HETERO, HOMO
+from ml.heads import HETERO, HOMO, ON_BULK
 from ml.models.tree_ensemble import Settings, Trees
 from ml.pair_features import PairFeatures
 from ml.registry import Shipped, register
 from ml.rows import InterfaceRows
 from ml.uncertainty import ByUnseen, Conformal
 from schema.materials import Material
+from stackscreen.predict.pairs import PairRow, predict_pairs
+from stackscreen.predict.predictor import Predictor
 from stackscreen.query.explain import UnknownLayerError, explain_pair
+from stackscreen.query.sides import UnknownSideError, most_stable
+from stackscreen.screening.surfaces import ensure_surfaces
 
 pytestmark = pytest.mark.services
 TARGET = "binding_energy"
@@ -87,6 +93,46 @@ def test_the_nearest_computed_bilayer_of_a_layer_is_its_own_with_its_values(fill
     distances = [one.distance for one in found.neighbours]
     assert distances == sorted(distances)
     assert len(distances) == 5
+
+
+def test_a_layer_on_a_crystal_is_explained_by_the_number_that_is_predicted_of_it(filled: Engine) -> None:
+    import_file(filled, "bulk", paths().metals)
+    dedupe(filled)
+    ensure_surfaces(filled)
+    with filled.begin() as connection:
+        register(connection, model_on(feature_store.load_table(connection).values, ON_BULK, ()))
+        face = (
+            connection.execute(
+                select(Material.uid).where(Material.formula == "Au", Material.kind == "bulk")
+            ).scalar_one()
+            + "(111)"
+        )
+        mos2 = uid_of(connection, "MoS2")
+        (found,) = explain_pair(connection, face, mos2, target=TARGET)
+        row = PairRow("1", {"bottom": face, "top": mos2})
+        (predicted,) = predict_pairs(Predictor(connection), [row], Path())
+        with pytest.raises(UnknownSideError, match="may be"):
+            most_stable(connection, "Au")
+    assert (found.domain, found.neighbours) == (ON_BULK, [])
+    assert isinstance(predicted, list)
+    (same,) = [one for one in predicted if one.target == TARGET]
+    assert found.explanation.value == pytest.approx(same.value, rel=1e-6)
+    assert (found.explanation.lower, found.explanation.upper) == pytest.approx((same.lower, same.upper), rel=1e-6)
+    assert max(found.domain_distance) == pytest.approx(same.domain_distance, rel=1e-6)
+
+
+def test_a_formula_of_several_layers_means_the_most_stable_one(filled: Engine) -> None:
+    with filled.connect() as connection:
+        values = text("SELECT uid, hull_energy FROM analyst.monolayers WHERE formula = :formula ORDER BY hull_energy")
+        known = connection.execute(values, {"formula": "MoS2"}).all()
+        assert len(known) > 1
+        found = most_stable(connection, "MoS2")
+        assert found.uid == known[0].uid
+        assert set(found.others) == {row.uid for row in known[1:]}
+        assert most_stable(connection, known[1].uid).uid == known[1].uid
+        assert most_stable(connection, known[1].uid).others == ()
+        with pytest.raises(UnknownSideError, match="No layer"):
+            most_stable(connection, "Xx9")
 
 
 def test_what_is_no_layer_or_has_no_features_is_said(filled: Engine) -> None:

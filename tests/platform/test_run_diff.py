@@ -83,6 +83,7 @@ def _run(
             insert(PairBlock).values(
                 run_id=run_id, block=number, row_from=2 * number, row_to=2 * number + 2, col_from=0, col_to=9,
                 state="done", n_pairs=5, n_matched=3, seconds=seconds, digest=_digest(name, number),
+                attempts=1 + number,
             )
         )  # fmt: skip
     for (bottom, top), score in candidates.items():
@@ -186,6 +187,7 @@ def test_a_run_is_shown_with_its_inputs_its_blocks_and_its_speed(engine: Engine,
     assert found.inputs["inputs_digest"] == _digest("second").hex()
     assert found.inputs["results_digest"] == hashlib.sha256(_digest("second", 0) + _digest("second", 1)).hexdigest()
     assert found.blocks == {"done": 2}
+    assert found.leases == 3, "one block was leased again"
     assert found.slowest == {"block": 1, "row_from": 2, "row_to": 4, "n_pairs": 5, "seconds": 3.0}
     assert (found.block_seconds, found.pairs_per_s) == (5.0, 2)
     assert found.counts["candidates"] == 2

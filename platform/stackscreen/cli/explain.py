@@ -6,45 +6,68 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackscreen.cli.console import step
 from stackscreen.cli.models import engine_of
 from stackscreen.settings import get_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from sqlalchemy import Connection
 
     from ml.explain import GraphShare
     from stackscreen.query.explain import Explained
 
+_SHOWN = 6
+"""Other meanings of a name that are listed."""
+
 
 def explain(
     target: Annotated[str, typer.Argument(help="what is predicted, such as gap")],
-    bottom: Annotated[str, typer.Argument(help="uid of the lower monolayer, such as 1MoS2-1")],
-    top: Annotated[str, typer.Argument(help="uid of the upper monolayer; the same for a homobilayer")],
+    bottom: Annotated[
+        str, typer.Argument(help="the lower side: uid, external id or formula of a layer, or the face of a crystal")
+    ],
+    top: Annotated[str, typer.Argument(help="the upper layer; the same for a homobilayer")],
     shown: Annotated[int, typer.Option(min=1, max=200, help="how many features")] = 12,
 ) -> None:
     """Why a pair is predicted to be so: physics, what each feature adds, and the nearest computed interfaces.
 
     The contributions are SHAP values: they add up to the prediction. A layer on itself is answered for by a stack:
-    half of what its trees add, and half of what the graph adds, which is followed back to the atoms. Example:
-    `stackscreen models explain binding_energy 1MoS2-1 1WSe2-1`
+    half of what its trees add, and half of what the graph adds, which is followed back to the atoms. Of several layers
+    of a formula the one of least energy above the hull is taken, and said. Examples:
+    `stackscreen models explain binding_energy MoS2 1WSe2-1`,
+    `stackscreen models explain binding_energy_per_atom "Ag-1f0c22ab(111)" MoS2`
     """
     from rich.console import Console
 
     from stackscreen.query.explain import UnknownLayerError, explain_pair
 
     with engine_of(get_settings()) as engine, engine.connect() as connection:
-        found = explain_pair(connection, bottom, top, target=target)
+        below, above = (_chosen(connection, name) for name in (bottom, top))
+        found = explain_pair(connection, below, above, target=target)
     if not found:
-        raise UnknownLayerError(f"No model of {target} is served.", hint="See which there are: stackscreen models list")
+        raise UnknownLayerError(
+            f"No model of {target} is served for {below} / {above}.",
+            hint="See which there are, and for what kind of pair: stackscreen models list",
+        )
     console = Console()
     for one in found:
-        _headline(one, f"{target} of {bottom} / {top}")
+        _headline(one, f"{target} of {below} / {above}")
         if one.explanation.contributions:
             console.print(_contributions(one, shown))
         if one.explanation.graph is not None:
             console.print(_atoms(one.explanation.graph, one.explanation.unit))
         if one.neighbours:
             console.print(_neighbours(one))
+
+
+def _chosen(connection: Connection, name: str) -> str:
+    from stackscreen.query.sides import most_stable
+
+    found = most_stable(connection, name)
+    if found.others:
+        shown = ", ".join(found.others[:_SHOWN]) + (" ..." if len(found.others) > _SHOWN else "")
+        step(f"{name} is taken to be {found.uid}, the one of least energy above the hull; it may be {shown} as well")
+    return found.uid
 
 
 def _headline(one: Explained, what: str) -> None:

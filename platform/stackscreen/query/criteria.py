@@ -160,7 +160,8 @@ def condition(field: str, operator: str, value: Any) -> Condition:
     takes = OPERATORS[known.kind]
     if operator not in takes:
         allowed = ", ".join(f"{field}.{name}" for name in takes)
-        raise CriteriaError(f"{field}.{operator} is not a filter.", hint=f"Use {allowed}.")
+        named = f"{field}.{operator}" if operator else field
+        raise CriteriaError(f"{named} is not a filter.", hint=f"Use {allowed}.")
     key = f"{field}.{operator}"
     return Condition(field, Operator(operator), _READ[known.kind](known, key, value))
 
@@ -199,13 +200,21 @@ class Criteria:
         Raises:
             CriteriaError: see `condition` and `of`.
         """
-        parts = ((*key.rpartition(".")[::2], value) for key, value in items if value.strip())
-        return cls.of(condition(field, operator, value) for field, operator, value in parts)
+        parts = ((key.partition("."), value) for key, value in items if value.strip())
+        return cls.of(condition(field, operator, value) for (field, _, operator), value in parts)
 
     @classmethod
     def from_query(cls, query: str) -> Criteria:
-        """From an address's query string, with or without its question mark."""
-        return cls.from_items(parse_qsl(query.removeprefix("?")))
+        """From an address's query string, with or without its question mark.
+
+        Raises:
+            CriteriaError: a part of it is no `key=value`, or see `condition` and `of`.
+        """
+        text = query.removeprefix("?")
+        for part in text.split("&"):
+            if part and "=" not in part:
+                raise CriteriaError(f"{part!r} is no condition.", hint="Write field.operator=value, e.g. gap.min=1.1.")
+        return cls.from_items(parse_qsl(text))
 
     @classmethod
     def from_json(cls, document: Any) -> Criteria:

@@ -28,6 +28,8 @@ class RunReport:
         counts: members, pairs, matched pairs, candidates.
         models: version, target, name, family and digest of each model used.
         blocks: number of blocks by state.
+        leases: how often a block was handed to a worker: once each, and once more for every worker that failed at it,
+            was killed or went silent.
         slowest: the block that took longest: its rows, pairs, seconds.
         block_seconds: s, sum over blocks: computing time of all workers.
         pairs_per_s: pairs of done blocks a second of computing time of one worker.
@@ -45,6 +47,7 @@ class RunReport:
     counts: dict[str, int | None]
     models: list[dict[str, Any]]
     blocks: dict[str, int]
+    leases: int
     slowest: dict[str, Any] | None
     block_seconds: float
     pairs_per_s: float | None
@@ -118,7 +121,13 @@ def show(connection: Connection, run_id: int) -> RunReport:
     """
     run = _run(connection, run_id)
     blocks = connection.execute(
-        select(PairBlock.state, func.count(), func.sum(PairBlock.seconds), func.sum(PairBlock.n_pairs))
+        select(
+            PairBlock.state,
+            func.count(),
+            func.sum(PairBlock.seconds),
+            func.sum(PairBlock.n_pairs),
+            func.sum(PairBlock.attempts),
+        )
         .where(PairBlock.run_id == run_id)
         .group_by(PairBlock.state)
         .order_by(PairBlock.state)
@@ -165,6 +174,7 @@ def show(connection: Connection, run_id: int) -> RunReport:
                 "matched": run.n_matched, "candidates": run.n_candidates},
         models=_models(connection, run_id),
         blocks={str(row[0]): row[1] for row in blocks},
+        leases=sum(row[4] for row in blocks),
         slowest=dict(slowest) if slowest else None,
         block_seconds=round(seconds, 3),
         pairs_per_s=round(int(timed) / seconds) if timed and seconds else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ _FIND = text("""
     ORDER BY named.name, named.rank, side.uid
 """).bindparams(bindparam("names", expanding=True))
 
+_HULL = text("""
+    SELECT v.material_id, v.value
+    FROM analyst.material_values v
+    WHERE v.preference = 1 AND v.method = 'PBE' AND v.material_id IN :materials AND v.property = 'hull_energy'
+""").bindparams(bindparam("materials", expanding=True))
+
 _STIFFNESS = text("""
     SELECT v.material_id, v.property, v.value
     FROM analyst.material_values v
@@ -99,14 +106,18 @@ def find_sides(
     wanted = sorted(set(names))
     if not wanted:
         return {}
-    rows = connection.execute(_FIND, {"names": wanted, "by_formula": by_formula}).mappings().all()
+    found = _named(connection, wanted, by_formula)
+    stiffness = _stiffness(connection, [row["material_id"] for rows in found.values() for row in rows])
+    return {name: _side(name, found[name], stiffness, by_formula) for name in wanted}
+
+
+def _named(connection: Connection, names: list[str], by_formula: bool) -> dict[str, list[Any]]:
+    """The sides that each name may mean, by the best kind of name that any has."""
     found: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        # A better kind of name goes before.
+    for row in connection.execute(_FIND, {"names": names, "by_formula": by_formula}).mappings():
         if not found[row["name"]] or found[row["name"]][0]["rank"] == row["rank"]:
             found[row["name"]].append(row)
-    stiffness = _stiffness(connection, [row["material_id"] for row in rows])
-    return {name: _side(name, found[name], stiffness, by_formula) for name in wanted}
+    return found
 
 
 def one_side(connection: Connection, name: str) -> NamedSide:
@@ -119,6 +130,40 @@ def one_side(connection: Connection, name: str) -> NamedSide:
     if isinstance(side, UnknownSideError):
         raise side
     return side
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A side that a name was taken to mean.
+
+    Attributes:
+        uid: of the side.
+        others: uids of the layers that it may mean as well.
+    """
+
+    uid: str
+    others: tuple[str, ...] = ()
+
+
+def most_stable(connection: Connection, name: str) -> Chosen:
+    """The side of a uid, an external id or a formula; of several layers of a formula the one of least hull energy.
+
+    Layers go before faces of crystals. A layer whose energy above the hull is unknown comes last.
+
+    Raises:
+        UnknownSideError: nothing is called so, or several faces and no layer.
+    """
+    rows = _named(connection, [name], True)[name]
+    layers = [row for row in rows if row["surface_id"] is None]
+    if len(layers) < 2:
+        side = _side(name, layers or rows, {}, True)
+        if isinstance(side, UnknownSideError):
+            raise side
+        return Chosen(side.uid)
+    ids = [row["material_id"] for row in layers]
+    hull: dict[int, float] = dict(connection.execute(_HULL, {"materials": ids}).tuples().all())
+    first, *others = sorted(layers, key=lambda row: (hull.get(row["material_id"], math.inf), row["uid"]))
+    return Chosen(first["uid"], tuple(row["uid"] for row in others))
 
 
 def _stiffness(connection: Connection, materials: Sequence[int]) -> dict[int, float | None]:

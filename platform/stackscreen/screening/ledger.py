@@ -2,7 +2,8 @@
 
 The broker may deliver a task twice, late or, if it loses its disk, never. The ledger makes twice run once written: a
 block is leased before it is computed, and its result is written in the transaction that marks it done, which succeeds
-only for the holder of the newest lease (`attempts` is the fencing number).
+only for the holder of the newest lease (`attempts` is the fencing number). It counts leases, whatever became of them:
+done, failed, or ended in silence by a kill.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from schema.vocabulary import BlockState
 from stackscreen.screening.blocks import Block
 
 MAX_ATTEMPTS: Final = 3
-"""A block that failed this often stays failed: its error is the same for everyone."""
-
+"""Leases after which a block that fails stays failed: its error is the same for everyone. Those of workers that were
+killed count; but a block whose worker went silent, and did not fail, is leased again however often that happens."""
 
 # Blocks that had a worker and need another: whose last attempt failed, and whose lease ran out unrenewed.
 _RETRYABLE = (PairBlock.state == BlockState.FAILED) & (PairBlock.attempts < MAX_ATTEMPTS)
