@@ -17,7 +17,7 @@ from ml.training import Trained
 from schema.vocabulary import InterfaceKind
 
 ENCODER_FOLDER = "slab_encoder"
-RELEASE = 2
+RELEASE = 3
 """Version of the pair models, for people."""
 
 

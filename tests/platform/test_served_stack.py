@@ -28,10 +28,12 @@ from ml.scorer import PairScorer
 from ml.uncertainty import ByUnseen, Conformal
 from schema.features import Embedding
 from schema.materials import Material
+from schema.vocabulary import EdgeMethod
 from stackscreen.predict.inputs import from_ase
 from stackscreen.predict.pairs import PairRow, predict_pairs
 from stackscreen.predict.predictor import Prediction, Predictor
 from stackscreen.query.explain import explain_pair
+from stackscreen.screening.members import fingerprints, snapshot
 
 pytestmark = pytest.mark.services
 TARGET, PHYSICS = "binding_energy", "dispersion_energy"
@@ -111,6 +113,23 @@ def test_a_layer_that_has_not_been_encoded_is_scored_by_the_trees_until_it_is(se
         assert said.explanation.graph is None
         assert embedding_store.compute_and_store(connection, [number]) == 1
         assert scored(connection, number) == pytest.approx(before, rel=1e-6)
+
+
+def test_a_layer_that_has_now_been_encoded_is_a_new_input_of_a_run(served: Engine) -> None:
+    with served.begin() as connection:
+        number, _ = mos2_of(connection)
+        edges = EdgeMethod("PBE")
+        before = (
+            {row["material_id"]: row["inputs_digest"] for row in snapshot(connection, edges)},
+            fingerprints(connection),
+        )
+        connection.execute(update(Embedding).where(Embedding.material_id == number).values(bottom=None, top=None))
+        after = (
+            {row["material_id"]: row["inputs_digest"] for row in snapshot(connection, edges)},
+            fingerprints(connection),
+        )
+    for old, new in zip(before, after, strict=True):
+        assert {key for key in old if old[key] != new[key]} == {number}
 
 
 def test_faces_come_back_from_the_database_as_the_encoder_made_them(served: Engine) -> None:

@@ -37,7 +37,7 @@ class Prediction:
         target: key of the quantity.
         value, lower, upper: prediction and its 90 % interval, in `unit`.
         unit: of the three.
-        model: name and version of what predicted.
+        model: name and version of what predicted; of a stack without the graph it says so.
         domain_distance: of the farther layer from what the model learned from; 1 is the edge, beyond it extrapolates.
     """
 
@@ -164,18 +164,19 @@ class Predictor:
                 predicted = model.predict(
                     rows.features[which], registry_known=told, unseen=unseen[which], layers=layers
                 )
-                for k, value, lower, upper in zip(
-                    which.tolist(), predicted.value, predicted.lower, predicted.upper, strict=True
+                for k, value, lower, upper, stacked in zip(
+                    which.tolist(), predicted.value, predicted.lower, predicted.upper, predicted.stacked, strict=True
                 ):
                     if not np.isfinite(value):
                         continue
                     far = max(float(domain[table.row[name]]) for name in names[k])
+                    alone = model.state(told).graph is not None and not stacked
+                    said_by = f"{served.name}, its trees alone" if alone else served.name
                     found[k].append(
                         Prediction(
-                            described[k].id, target, float(value), float(lower), float(upper), model.unit,
-                            served.name, far,
+                            described[k].id, target, float(value), float(lower), float(upper), model.unit, said_by, far
                         )
-                    )  # fmt: skip
+                    )
         return [
             predictions or NotPredicted(one.id, NotPredictedError(Reason.UNKNOWN_INPUTS, _WITHOUT))
             for one, predictions in zip(described, found, strict=True)

@@ -48,10 +48,15 @@ _VALUES = text("""
       AND (CAST(:only AS integer[]) IS NULL OR v.material_id = ANY(CAST(:only AS integer[])))
 """)
 
-# What the models see of each material, by digest: new features are new inputs of a run.
+# What the models see of each material, by digest: new features, and a layer that has now been encoded, are new inputs
+# of a run.
 _FEATURES = text("""
-    SELECT material_id, string_agg(encode(inputs_digest, 'hex'), '' ORDER BY feature_set_id)
-    FROM feature_vector
+    SELECT material_id, string_agg(encode(inputs_digest, 'hex'), '' ORDER BY kind, id)
+    FROM (
+        SELECT material_id, 0 AS kind, feature_set_id AS id, inputs_digest FROM feature_vector
+        UNION ALL
+        SELECT material_id, 1, model_version_id, inputs_digest FROM embedding WHERE top IS NOT NULL
+    ) seen
     WHERE CAST(:only AS integer[]) IS NULL OR material_id = ANY(CAST(:only AS integer[]))
     GROUP BY material_id
 """)
@@ -71,8 +76,14 @@ _FINGERPRINTS = text("""
         LEFT JOIN fact ON fact.source_record_id = r.id
         GROUP BY mm.material_id
     ), described AS (
-        SELECT material_id, bit_xor(hash_record_extended(ROW(feature_set_id, inputs_digest), 2)) AS hash
-        FROM feature_vector GROUP BY material_id
+        SELECT material_id, bit_xor(hash) AS hash
+        FROM (
+            SELECT material_id, hash_record_extended(ROW(feature_set_id, inputs_digest), 2) AS hash FROM feature_vector
+            UNION ALL
+            SELECT material_id, hash_record_extended(ROW(model_version_id, inputs_digest), 6)
+            FROM embedding WHERE top IS NOT NULL
+        ) seen
+        GROUP BY material_id
     ), face AS (
         SELECT f.material_id, bit_xor(hash_record_extended(ROW(f.*), 3)) AS hash FROM surface f GROUP BY f.material_id
     ), ranked AS (
