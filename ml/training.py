@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml import heads, judging, pair_features, splits
+from ml import heads, judging, splits
 from ml.artefact import PairModel, State, sha256
 from ml.baselines import FLOORS, Calibrated
-from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
-from ml.cleaning import rule_of
+from ml.catalogue import REGISTRY_UNKNOWN, hide_registry, lineup
 from ml.domain import Domain
 from ml.explain import importance
 from ml.graph_half import GraphHalf
@@ -23,11 +21,12 @@ from ml.judging import Judged
 from ml.method import Fitted
 from ml.models.layer_inputs import LayerInputs, inputs_of
 from ml.models.stack import FittedStack, Stack
-from ml.models.tree_ensemble import FIXED, TreeEnsemble
+from ml.models.tree_ensemble import TreeEnsemble
 from ml.report import Report
 from ml.rows import InterfaceRows
 from ml.side_by_side import side_by_side
 from ml.splits import STRICT
+from ml.training_card import card_of
 from ml.uncertainty import ByUnseen
 from schema.errors import StackscreenError
 from schema.quantities import (
@@ -87,7 +86,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """One model to be trained: the rows that teach it, with the registry known and without."""
 
     domain: str
@@ -162,13 +161,13 @@ def _inputs(rows: Rows, encoder: SlabEncoder | None) -> dict[str, LayerInputs]:
     return {source: inputs_of(rows[source], encoder) for source in sorted(wanted)}
 
 
-def _tasks(rows: Rows) -> Iterator[_Task]:
+def _tasks(rows: Rows) -> Iterator[Task]:
     for domain, targets in TARGETS.items():
         for target in targets:
             known = _taught(rows, domain, target, registry_known=True)
             unknown = known if domain != heads.HETERO else _taught(rows, domain, target, registry_known=False)
             if known is not None and unknown is not None:
-                yield _Task(domain, target, known, unknown)
+                yield Task(domain, target, known, unknown)
 
 
 def _taught(rows: Rows, domain: str, target: str, *, registry_known: bool) -> InterfaceRows | None:
@@ -182,7 +181,7 @@ def _taught(rows: Rows, domain: str, target: str, *, registry_known: bool) -> In
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """One state of a model, with how it was judged."""
 
     state: State
@@ -198,7 +197,7 @@ class _Made:
         return [first.with_importance(self.importance), *others]
 
 
-def _train_one(task: _Task, inputs: Mapping[str, LayerInputs | None], repeats: int, on_step: OnStep) -> Trained:
+def _train_one(task: Task, inputs: Mapping[str, LayerInputs | None], repeats: int, on_step: OnStep) -> Trained:
     target = task.target
     seen = task.states
     judged = [
@@ -225,16 +224,14 @@ def _train_one(task: _Task, inputs: Mapping[str, LayerInputs | None], repeats: i
     return Trained(
         model,
         {report.split: report.metrics_json() for report in unknown.reports},
-        _card(task, model, [known, unknown], names),
+        card_of(task, model, [known, unknown], names),
         digest,
         f"{strict.value}-v{splits.VERSION}, {splits.N_FOLDS} folds",
         reports,
     )
 
 
-def _made(
-    rows: InterfaceRows, target: str, judged: Judged, *, registry_known: bool, like: _Made | None = None
-) -> _Made:
+def _made(rows: InterfaceRows, target: str, judged: Judged, *, registry_known: bool, like: Made | None = None) -> Made:
     """Fit on all rows what won on the strict split, with intervals from its out-of-fold errors.
 
     Args:
@@ -269,7 +266,7 @@ def _made(
     else:
         state = State(ensemble, intervals(name), rows.source)
     said = f"{name}, {view}" if view else name
-    return _Made(state, judged, said, importance(ensemble, rows.features[labelled]), fitted)
+    return Made(state, judged, said, importance(ensemble, rows.features[labelled]), fitted)
 
 
 def _baseline(rows: InterfaceRows, target: str, name: str, labelled: NDArray[np.bool_]) -> Calibrated:
@@ -294,85 +291,3 @@ def _layers(seen: list[InterfaceRows], target: str) -> tuple[tuple[str, ...], ND
             found[name] = rows.layers.features[rows.layers.row[name]]
     names = tuple(sorted(found))
     return names, np.array([found[name] for name in names])
-
-
-def _card(task: _Task, model: PairModel, made: list[_Made], names: tuple[str, ...]) -> dict[str, Any]:
-    quantity = QUANTITIES[task.target]
-    best = made[-1].judged.reports[0].best_baseline.method
-    state = model.unknown
-    return {
-        "target": task.target,
-        "symbol": quantity.symbol,
-        "unit": quantity.unit,
-        "meaning": quantity.meaning,
-        "domain": model.domain_name,
-        "family": model.family,
-        "digest": sha256(model.to_bytes()).hex(),
-        "beats_calibrated_physics": bool(state.ensemble.members),
-        "physics": best.partition(", ")[0],
-        "calibration": state.ensemble.baseline.as_json(),
-        "states": {
-            key: _state_card(task.target, rows, one)
-            for key, rows, one in zip(("known", "unknown"), (task.known, task.unknown), made, strict=True)
-        },
-        "data": _data_card(task, names),
-        "folds": {"rule": f"SHA-256 of names, version {splits.VERSION}", "number": splits.N_FOLDS},
-        "features": {
-            "set": f"{pair_features.KEY} v{pair_features.VERSION}",
-            "names": list(state.ensemble.features),
-        },
-        "parameters": _parameters(made[-1].judged.lineup),
-        "encoder": model.encoder,
-        "versions": {name: version(name) for name in ("lightgbm", "numpy", *(["torch"] if model.encoder else []))},
-    }
-
-
-def _state_card(target: str, rows: InterfaceRows, made: _Made) -> dict[str, Any]:
-    graph, method = made.state.graph, judging.judged_method(made.judged.lineup)
-    return {
-        "source": rows.source,
-        "rows": int(rows.labelled(target).sum()),
-        "served": made.method,
-        "trees": sum(text.count("Tree=") for text in made.state.ensemble.members),
-        "physics": made.state.ensemble.baseline.as_json(),
-        "half_widths": (made.state if graph is None else graph).intervals.as_json(),
-        "networks": method.fusion.members if graph is not None and isinstance(method, Stack) else 0,
-    }
-
-
-def _data_card(task: _Task, names: tuple[str, ...]) -> dict[str, Any]:
-    seen = {rows.source: rows for rows in (task.known, task.unknown)}
-    left_out: dict[str, int] = {}
-    for source, rows in seen.items():
-        for reason, count in rows.left_out.items():
-            what, _, why = reason.rpartition(": ")
-            if what in ("", task.target):
-                left_out[f"{source}: {why}"] = count
-    return {
-        "source": " and ".join(CITATIONS.get(source, source) for source in seen),
-        "rows": sum(int(rows.labelled(task.target).sum()) for rows in seen.values()),
-        "materials": len(names),
-        "cleaning_rule": "; ".join(f"{source}: {rule_of(source, task.target).says}" for source in seen),
-        "left_out": dict(sorted(left_out.items())),
-        "digest": sha256(b"".join(rows.digest for rows in seen.values())).hex(),
-    }
-
-
-CITATIONS = {
-    "bidb": "BiDB (Pakdel et al., Nat. Commun. 15, 932 (2024)) with the isolated layers of C2DB (Haastrup et al., 2D "
-    "Mater. 5, 042002 (2018); Gjerding et al., 2D Mater. 8, 044002 (2021))",
-    "hetml": "HetML (Willhelm et al., ACS Appl. Mater. Interfaces 14, 25907 (2022))",
-    "hetdb": "HetDB (Sauer et al., Phys. Rev. Mater. 9 (2025))",
-    "hetero2d": "aiHD / Hetero2d (Boland & Singh, Comput. Mater. Sci. 207, 111238 (2022); arXiv:2502.04603)",
-}
-"""Who computed what, by source."""
-
-
-def _parameters(line: Lineup) -> dict[str, Any]:
-    method = judging.judged_method(line)
-    trees = method.trees if isinstance(method, Stack) else method
-    settings = getattr(trees, "settings", None)
-    found = {} if settings is None else {**settings.__dict__, **FIXED}
-    if isinstance(method, Stack):
-        found |= {"fusion": method.fusion.fusion.value, "networks": method.fusion.members, "weights": [0.5, 0.5]}
-    return found
