@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schema.vocabulary import InterfaceKind
 from stackscreen.cli.console import step
 from stackscreen.cli.models import engine_of
 from stackscreen.settings import get_settings
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from ml.explain import GraphShare
     from stackscreen.query.explain import Explained
 
+_LEARNED_FROM: dict[str, str] = {
+    InterfaceKind.HOMOBILAYER: "homobilayers",
+    InterfaceKind.HETEROBILAYER: "heterobilayers",
+    InterfaceKind.ON_BULK: "layers on crystals",
+}
 _SHOWN = 6
 """Other meanings of a name that are listed."""
 
@@ -73,7 +79,7 @@ def _chosen(connection: Connection, name: str) -> str:
 def _headline(one: Explained, what: str) -> None:
     said, unit = one.explanation, one.explanation.unit
     typer.echo(f"{what}: {said.value:.4g} {unit}, 90 % interval {said.lower:.4g} to {said.upper:.4g} {unit}")
-    typer.echo(f"  model {one.model} (version {one.version}), learned from {one.domain}s")
+    typer.echo(f"  model {one.model} (version {one.version}), learned from {_LEARNED_FROM[one.domain]}")
     below, above = one.domain_distance
     far = ": an extrapolation" if max(below, above) > 1 else ""
     typer.echo(f"  distance from the training layers: {below:.2f} (bottom), {above:.2f} (top), 1 = the edge{far}")

@@ -161,7 +161,7 @@ def most_stable(connection: Connection, name: str) -> Chosen:
             raise side
         return Chosen(side.uid)
     ids = [row["material_id"] for row in layers]
-    hull: dict[int, float] = dict(connection.execute(_HULL, {"materials": ids}).tuples().all())
+    hull = {row.material_id: row.value for row in connection.execute(_HULL, {"materials": ids})}
     first, *others = sorted(layers, key=lambda row: (hull.get(row["material_id"], math.inf), row["uid"]))
     return Chosen(first["uid"], tuple(row["uid"] for row in others))
 
