@@ -19,12 +19,13 @@ from etl.records import Atoms, Record
 from etl.source import get_source
 from etl.sources.hetdb import cell_of_uid
 from ml import interfaces, on_bulk
-from ml.alignment import ALIGNMENT_TYPE, alignment_class
+from ml.alignment import alignment_class
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.features import Layer
 from ml.interfaces import Interface, LayerTable, assemble
 from ml.rows import InterfaceRows
 from schema.quantities import (
+    ALIGNMENT_TYPE,
     CBM,
     FORMATION_ENERGY,
     GAP,
@@ -201,7 +202,7 @@ def hetml(folder: Path, _: C2DB) -> InterfaceRows:
         if {stack.bottom_name, stack.top_name} <= layers.keys():
             kind = alignment_class(edges_of(record), layers[stack.bottom_name], layers[stack.top_name])
             if kind is not None:
-                labels[ALIGNMENT_TYPE] = kind
+                labels[ALIGNMENT_TYPE.key] = kind
         found.append(
             Interface(
                 record.external_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml.class_cards import class_card
 from ml.registry import EMBEDDING
 from ml.report import Report
 from ml.report_card import how_good
@@ -42,7 +43,10 @@ def card_markdown(content: Mapping[str, Any], plots: Mapping[str, str] | None = 
             "reports" its evaluations (`ml.report.Report.as_json`), if they are kept.
         plots: address of each plot that there is, by its name in `ml.plots.PLOTS`.
     """
-    return _encoder_card(content) if content["target"] == EMBEDDING else _pair_card(content, plots or {})
+    if content["target"] == EMBEDDING:
+        return _encoder_card(content)
+    one_of_classes = content["card"].get("kind") == "classes"
+    return (class_card if one_of_classes else _pair_card)(content, plots or {})
 
 
 def _pair_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:

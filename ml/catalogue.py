@@ -12,12 +12,14 @@ from ml import baselines, heads
 from ml.baselines import Calibrated
 from ml.evaluation import AS_THEY_ARE, Views
 from ml.method import Fitted, Method
+from ml.models.class_physics import CalibratedAnderson, OneFeature, PhysicsAlone
 from ml.models.layer_inputs import LayerInputs
 from ml.models.stack import Stack
 from ml.models.tree_ensemble import Trees
 from ml.pair_features import NAMES, REGISTRY, STACKING
 from ml.rows import InterfaceRows
 from schema.quantities import (
+    ALIGNMENT_TYPE,
     BINDING_ENERGY,
     BINDING_ENERGY_PER_ATOM,
     CBM,
@@ -29,14 +31,22 @@ from schema.quantities import (
 from schema.vocabulary import InterfaceKind
 
 TARGETS = (
-    BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key, "alignment_type", SLIDE_STABILITY.key,
+    BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key, ALIGNMENT_TYPE.key, SLIDE_STABILITY.key,
     BINDING_ENERGY_PER_ATOM.key,
 )  # fmt: skip
 """What is predicted of an interface, by key; the others of a source's labels are not."""
-CLASSES = frozenset({SLIDE_STABILITY.key, "alignment_type"})
+CLASSES = frozenset({SLIDE_STABILITY.key, ALIGNMENT_TYPE.key})
 """Targets whose values name classes."""
-CLASS_ESTIMATES = {"alignment_type": "alignment_type"}
+CLASS_ESTIMATES = {ALIGNMENT_TYPE.key: "alignment_type"}
 """Pair features that name the class by themselves: Anderson's rule."""
+CLASS_PHYSICS: dict[str, tuple[PhysicsAlone, ...]] = {
+    ALIGNMENT_TYPE.key: (PhysicsAlone(CalibratedAnderson.fit, "alignment_type, calibrated"),),
+    SLIDE_STABILITY.key: tuple(
+        PhysicsAlone(OneFeature.of(name), f"{name}, calibrated")
+        for name in ("touching_excess", "dispersion_energy_ratio")
+    ),
+}
+"""Physics that gives each class a probability: baselines of a class."""
 REGISTRY_UNKNOWN = "registry unknown"
 TREES = "trees"
 """Name of the trees where they are half of a stack; where they stand alone they are "model"."""
@@ -89,6 +99,7 @@ def lineup(rows: InterfaceRows, target: str, inputs: LayerInputs | None = None) 
     named = CLASS_ESTIMATES.get(target)
     if named in rows.names:
         floors.append(Estimate(str(named)))
+    floors += CLASS_PHYSICS.get(target, ()) if rows.names == NAMES else ()
     # A screen's pairs have no single registry: of homobilayers, which are known in several, both are asked.
     moire = rows.domain == InterfaceKind.HOMOBILAYER.value
     for name in baselines.CANDIDATES.get(target, ()):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schema.quantities import BINDING_ENERGY, INTERLAYER_DISTANCE
+from ml.alignment import MIN_MARGIN
+from schema.quantities import ALIGNMENT_TYPE, BINDING_ENERGY, INTERLAYER_DISTANCE
 
 MAX_BINDING_ENERGY = 60.0
 """meV/Å²: above, the layers are chemically bonded, or the calculation failed."""
@@ -58,6 +59,11 @@ def _distance(labels: Mapping[str, float]) -> str | None:
     return f"distance > {MAX_DISTANCE:g} Å (apart)" if distance > MAX_DISTANCE else None
 
 
+def _decided(labels: Mapping[str, float]) -> str | None:
+    undecided = labels[ALIGNMENT_TYPE.key] == 0
+    return f"an edge within {MIN_MARGIN:g} eV of belonging to either layer" if undecided else None
+
+
 def _everything(_: Mapping[str, float]) -> None:
     return None
 
@@ -67,10 +73,15 @@ _BOUND = Rule(BOUND_BILAYER, _bound_bilayer)
 _IN_CONTACT = Rule(f"{MIN_DISTANCE:g} Å ≤ d ≤ {MAX_DISTANCE:g} Å", _distance)
 
 
+_DECIDED = Rule(f"no edge within {MIN_MARGIN:g} eV, the noise between sources, of belonging to either layer", _decided)
+
+
 def rule_of(source: str, target: str) -> Rule:
     """The rule for a target of a source."""
     if target in (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key) and source in _STACKS:
         return _BOUND
+    if target == ALIGNMENT_TYPE.key:
+        return _DECIDED
     return _IN_CONTACT if target == INTERLAYER_DISTANCE.key else ALL
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ml import baselines, pair_features
-from ml.alignment import ALIGNMENT_TYPE
+from ml.models.class_physics import CalibratedAnderson
 from ml.models.tree_classes import ClassTrees
 from ml.models.tree_ensemble import Settings, Trees
 from ml.pair_features import ALIGNMENT, CONTRASTS, EDGE_MEANS, ELECTRONIC_MEANS, GAPS, MATCH, NAMES, REGISTRY, STACKING
 from schema.quantities import (
+    ALIGNMENT_TYPE,
     BINDING_ENERGY,
     BINDING_ENERGY_PER_ATOM,
     CBM,
@@ -67,9 +68,14 @@ SCREENED = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
 
 CLASSIFIED: dict[tuple[str, str], ClassTrees] = {
     (HOMO, SLIDE_STABILITY.key): ClassTrees(
-        _ALONE, Settings(rounds=120, rate=0.08, min_rows=20, members=1, columns=0.4)
+        _ALONE, Settings(rounds=120, rate=0.08, min_rows=20, members=3, columns=0.4)
     ),
-    (HETERO, ALIGNMENT_TYPE): ClassTrees(_LEVELS, Settings(rounds=120, rate=0.06, columns=0.4, members=3)),
+    (HETERO, ALIGNMENT_TYPE.key): ClassTrees(
+        _LEVELS,
+        # A few small steps away from physics: more of them unlearn it where both layers are strangers.
+        Settings(rounds=40, rate=0.03, leaves=3, min_rows=20, columns=0.3, members=3),
+        CalibratedAnderson.fit,
+    ),
 }
 """How targets that are classes are learned, by domain and target."""
 

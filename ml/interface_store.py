@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, select, text
 
 from ml import interfaces, on_bulk
-from ml.alignment import ALIGNMENT_TYPE, alignment_class
+from ml.alignment import alignment_class
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.feature_store import load_layers
 from ml.features import Layer
@@ -17,7 +17,7 @@ from ml.interfaces import Interface, LayerTable, assemble
 from ml.rows import InterfaceRows
 from ml.stacks import part
 from schema.materials import Material
-from schema.quantities import CBM, GAP, VBM
+from schema.quantities import ALIGNMENT_TYPE, CBM, GAP, VBM
 from schema.vocabulary import Face, InterfaceKind
 
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -90,7 +90,7 @@ def _bilayers(connection: Connection, domain: str, source: str, rows: Sequence[A
         if slabs is None and row.bottom in layers and row.top in layers:
             kind = alignment_class(_edges(row), layers[row.bottom], layers[row.top])
             if kind is not None:
-                labels[ALIGNMENT_TYPE] = kind
+                labels[ALIGNMENT_TYPE.key] = kind
         found.append(
             Interface(
                 row.external_id,

@@ -13,7 +13,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Canvas
 
-from ml.report import Report
+from ml.class_artefact import WORDS
+from ml.report import Curve, Report
 from schema.quantities import QUANTITIES
 from schema.vocabulary import CurveKind, PartKind
 
@@ -33,11 +34,13 @@ _STYLE: Any = {
 
 
 def parity(report: Report) -> bytes | None:
-    """Predicted against calculated values, rows counted on a grid; None if the report has none."""
+    """Predicted against calculated values, rows counted on a grid; of classes a confusion matrix. None without."""
     curve = report.curve(CurveKind.PARITY)
     if curve is None or curve.n is None:
         return None
     symbol, unit = _symbol(report)
+    if report.judged.mae is None:
+        return _confusion(report, curve)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
@@ -49,6 +52,30 @@ def parity(report: Report) -> bytes | None:
         axes.set_title(f"{report.split}, MAE {report.judged.mae:.3g} {unit}", fontsize=9)
 
     return _svg(draw, 4.2, 3.6)
+
+
+def _confusion(report: Report, curve: Curve) -> bytes:
+    """Calculated against named classes, with the number of interfaces in every cell."""
+    names = WORDS.get(report.target, {})
+    classes = sorted({round(value) for value in curve.x + curve.y})
+    counts = np.zeros((len(classes), len(classes)), int)
+    for x, y, n in zip(curve.x, curve.y, curve.n or [], strict=True):
+        counts[classes.index(round(x)), classes.index(round(y))] = n
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
+        words = [names.get(value, str(value)) for value in classes]
+        axes.set_xticks(range(len(classes)), words)
+        axes.set_yticks(range(len(classes)), words)
+        for i, j in np.ndindex(*counts.shape):
+            shade = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=shade)
+        axes.set(xlabel="named", ylabel="calculated")
+        axes.set_title(f"{report.split}, {100 * (report.judged.accuracy or 0):.1f} % right", fontsize=9)
+
+    return _svg(draw, 3.4, 3.2)
 
 
 def learning(report: Report) -> bytes | None:
@@ -84,18 +111,22 @@ def learning(report: Report) -> bytes | None:
 
 
 def calibration(report: Report) -> bytes | None:
-    """Share of rows that intervals cover against the share asked for; None if the report has no such curve."""
+    """Share of rows that intervals cover against the share asked for; None if the report has no such curve.
+
+    Of classes the share named rightly against the probability stated.
+    """
     curve = report.curve(CurveKind.CALIBRATION)
     if curve is None:
         return None
+
+    named = report.judged.mae is None
+    words = ("probability stated", "share named rightly") if named else ("share asked for", "share covered")
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
         axes.plot([0.4, 1], [0.4, 1], color="#9aa3af", linewidth=0.8)
         axes.plot(curve.x, curve.y, "o-", color=MODEL_COLOUR, markersize=4)
-        axes.set(
-            xlabel="share asked for", ylabel="share covered, without having calibrated", xlim=(0.4, 1), ylim=(0.4, 1)
-        )
+        axes.set(xlabel=words[0], ylabel=f"{words[1]}, without having calibrated", xlim=(0.4, 1), ylim=(0.4, 1))
         axes.set_aspect("equal")
         axes.set_title(report.split, fontsize=9)
 

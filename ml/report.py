@@ -103,7 +103,7 @@ class Report:
             evaluation: what was found.
             method: which of its methods is judged, with its view: "<method>, <view>".
             learning: learning curves by method.
-            truth: values of the rows, shape (rows,), for the parity plot; None for none.
+            truth: values of the rows, shape (rows,), for the parity plot or the confusion matrix; None for none.
         """
         best = evaluation.best_baseline if evaluation.baselines else ""
         figures = [_figure(name, found, evaluation.spread.get(name)) for name, found in evaluation.metrics.items()]
@@ -126,8 +126,9 @@ class Report:
                     [round(point.rows) for point in points],
                 )
             )
-        if truth is not None and isinstance(evaluation.metrics[method], Metrics):
-            curves.append(parity(method, truth, evaluation.out_of_fold[method]))
+        if truth is not None:
+            named = isinstance(evaluation.metrics[method], ClassMetrics)
+            curves.append((confusion if named else parity)(method, truth, evaluation.out_of_fold[method]))
         return cls(
             evaluation.target, evaluation.domain, evaluation.source, evaluation.split, evaluation.folds,
             evaluation.data_digest.hex(), evaluation.n, evaluation.repeats, method, list(evaluation.baselines), figures,
@@ -239,6 +240,14 @@ def parity(method: str, true: NDArray[np.floating], predicted: NDArray[np.floati
         [_short(centres[k]) for k in at_y],
         [int(counts[i, j]) for i, j in zip(at_x, at_y, strict=True)],
     )
+
+
+def confusion(method: str, true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Curve:
+    """Calculated against named classes: the number of rows of each two that occur together, by their numbers."""
+    ok = np.isfinite(true) & np.isfinite(predicted)
+    cells = np.stack([np.rint(true[ok]), np.rint(predicted[ok])], axis=1)
+    found, counts = np.unique(cells, axis=0, return_counts=True)
+    return Curve(method, CurveKind.PARITY.value, found[:, 0].tolist(), found[:, 1].tolist(), counts.tolist())
 
 
 def _figure(

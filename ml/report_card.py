@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ml.class_artefact import WORDS
 from ml.plots import PLOTS
 from ml.report import Figure, Report, shown
 from ml.splits import STRICT, Split
@@ -35,8 +36,13 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
     what = "Shares of rows named rightly" if classes else f"Errors in {unit}"
     lines = [
         f"{what}, out of fold; folds by a stated rule (`ml/splits.py`). What counts is {STRICT[first.domain].value}: "
-        f"{MEANING[STRICT[first.domain]]}. **{first.method}** is what a screen uses; it is served only if it beats "
-        "every baseline there. Intervals are calibrated without the rows that they are tested on.",
+        f"{MEANING[STRICT[first.domain]]}. "
+        + (
+            f"**{first.method}** is what answers there; trees do only where they beat every baseline."
+            if classes
+            else f"**{first.method}** is what a screen uses; it is served only if it beats every baseline there. "
+            "Intervals are calibrated without the rows that they are tested on."
+        ),
         "",
     ]
     for report in reports:
@@ -104,7 +110,7 @@ def _kinds(report: Report, classes: bool) -> list[str]:
     lines = [f"### By kind of interface ({report.split})", "", _row(head), _row(["---"] * 4)]
     for one in shown:
         beside = theirs.get((one.part_kind, one.part))
-        name = f"class {one.part}" if one.part_kind == PartKind.CLASS else one.part
+        name = f"class {_word(report.target, one.part)}" if one.part_kind == PartKind.CLASS else one.part
         pair = [one, beside]
         cells = ["" if x is None else _share(x.accuracy) if classes else _number(x.mae) for x in pair]
         lines.append(_row([name, str(one.n), *cells]))
@@ -129,6 +135,10 @@ def _features(report: Report, unit: str) -> list[str]:
         "For one pair: `stackscreen models explain`.",
         "",
     ]
+
+
+def _word(target: str, part: str) -> str:
+    return WORDS.get(target, {}).get(int(part), part)
 
 
 def _spread(figure: Figure, classes: bool) -> str:

@@ -11,6 +11,7 @@ import orjson
 
 from ml import plots
 from ml.cards import card_markdown
+from ml.class_training import TrainedClasses
 from ml.registry import CARD_FILE, EMBEDDING, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, Shipped
 from ml.report import Report, shown
 from ml.training import Trained
@@ -21,7 +22,7 @@ RELEASE = 3
 """Version of the pair models, for people."""
 
 
-def as_shipped(trained: Trained) -> Shipped:
+def as_shipped(trained: Trained | TrainedClasses) -> Shipped:
     """A trained pair model in the form in which models are registered and written."""
     model = trained.model
     return Shipped(

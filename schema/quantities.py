@@ -146,6 +146,11 @@ CHARGE_TRANSFER = Quantity(
     _STACK, 0.0, 20.0,
 )  # fmt: skip
 SLIDE_STABILITY = Quantity("slide_stability", "slide", "", "Whether the registry is a minimum against sliding.", _STACK)
+ALIGNMENT_TYPE = Quantity(
+    "alignment_type", "type", "",
+    "Which layers a stack's band edges belong to: one for both (I), two (II), or no gap between two semiconductors (III).",
+    _STACK,
+)  # fmt: skip
 
 QUANTITIES: dict[str, Quantity] = {q.key: q for q in list(globals().values()) if isinstance(q, Quantity)}
 """All quantities by key."""

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from dashboard.components.scatter import axis, base_layout
 from dashboard.components.words import MODEL_COLOUR
+from ml.class_artefact import WORDS
 from ml.explain import Explanation
-from ml.report import Figure, Report
+from ml.report import Curve, Figure, Report
 from schema.vocabulary import CurveKind, PartKind
 
 BASELINE_COLOUR = "#8a6d00"
@@ -24,6 +25,8 @@ def parity_figure(report: Report, symbol: str, unit: str) -> go.Figure | None:
     curve = report.curve(CurveKind.PARITY)
     if curve is None or curve.n is None:
         return None
+    if report.judged.mae is None:
+        return _confusion_figure(report, curve)
     ends = [min(curve.x + curve.y), max(curve.x + curve.y)]
     dots = go.Scatter(
         x=curve.x,
@@ -47,6 +50,29 @@ def parity_figure(report: Report, symbol: str, unit: str) -> go.Figure | None:
             xaxis=axis(f"{symbol} calculated ({unit})"), yaxis=axis(f"{symbol} predicted ({unit})"), showlegend=False
         ),
     )
+
+
+def _confusion_figure(report: Report, curve: Curve) -> go.Figure:
+    """Calculated against named classes: the number of interfaces in every cell."""
+    words = WORDS.get(report.target, {})
+    classes = sorted({round(value) for value in curve.x + curve.y})
+    counts = [[0] * len(classes) for _ in classes]
+    for x, y, n in zip(curve.x, curve.y, curve.n or [], strict=True):
+        counts[classes.index(round(x))][classes.index(round(y))] = n
+    shares = [[n / max(sum(row), 1) for n in row] for row in counts]
+    names = [words.get(value, str(value)) for value in classes]
+    cells = go.Heatmap(
+        x=names, y=names, z=shares, text=counts, texttemplate="%{text}", colorscale=_SHADES, zmin=0, zmax=1,
+        hovertemplate="calculated %{y}<br>named %{x}<br>%{text} interfaces<extra></extra>", showscale=False,
+    )  # fmt: skip
+    # Classes are words: an axis of numbers would put them where there is none.
+    return go.Figure(
+        cells,
+        base_layout(
+            xaxis=axis("named", type="category"), yaxis=axis("calculated", type="category", autorange="reversed"),
+            showlegend=False,
+        ),
+    )  # fmt: skip
 
 
 def learning_figure(report: Report, unit: str) -> go.Figure | None:
@@ -80,17 +106,19 @@ def calibration_figure(report: Report) -> go.Figure | None:
     if curve is None:
         return None
     ends = [0.4, 1.0]
+    named = report.judged.mae is None
+    asked, found = ("probability stated", "share right") if named else ("share asked for", "share covered")
     return go.Figure(
         [
             go.Scatter(x=ends, y=ends, mode="lines", line=_GUIDE, hoverinfo="skip"),
             go.Scatter(
                 x=curve.x, y=curve.y, mode="lines+markers", line={"color": MODEL_COLOUR},
-                hovertemplate="asked for %{x:.0%}<br>covered %{y:.1%}<extra></extra>",
+                hovertemplate=f"{asked} %{{x:.0%}}<br>{found} %{{y:.1%}}<extra></extra>",
             ),
         ],
         base_layout(
-            xaxis=axis("share asked for", range=ends, tickformat=".0%"),
-            yaxis=axis("share covered", range=ends, tickformat=".0%"),
+            xaxis=axis(asked, range=ends, tickformat=".0%"),
+            yaxis=axis(found, range=ends, tickformat=".0%"),
             showlegend=False,
         ),
     )  # fmt: skip
@@ -105,7 +133,7 @@ def kinds_figure(report: Report, unit: str) -> go.Figure | None:
     theirs = {(one.part_kind, one.part): one for one in report.figures if one.method == best}
     families = sorted((one for one in ours if one.part_kind == PartKind.FAMILY), key=lambda one: -one.n)
     shown = [*families[:_MAX_FAMILIES], *(one for one in ours if one.part_kind != PartKind.FAMILY)][::-1]
-    names = [_kind_name(one) for one in shown]
+    names = [_kind_name(report.target, one) for one in shown]
 
     def bars(name: str, found: list[Figure | None], colour: str) -> go.Bar:
         values = [None if one is None else one.error for one in found]
@@ -171,8 +199,9 @@ def _error_title(report: Report, unit: str) -> str:
     return "share named wrongly" if report.judged.mae is None else f"mean absolute error ({unit})"
 
 
-def _kind_name(one: Figure) -> str:
-    name = f"class {one.part}" if one.part_kind == PartKind.CLASS else one.part
+def _kind_name(target: str, one: Figure) -> str:
+    word = WORDS.get(target, {}).get(int(one.part), one.part) if one.part_kind == PartKind.CLASS else ""
+    name = f"class {word}" if word else one.part
     return f"{name} ({one.n:,})"
 
 

@@ -112,6 +112,8 @@ def _figures(model: ModelPage) -> list[Any]:
             html.Div(f"baseline, {best.method.replace('_', ' ')}: {_error(best, model.unit)}", className="muted")
         )
     covers = "" if ours.coverage_by_material is None else f"; 90 % intervals cover {_share(ours.coverage_by_material)}"
+    if ours.mae is None and ours.coverage is not None:
+        covers = f"; 90 % sets hold the class of {_share(ours.coverage)}"
     return [*parts, html.Div(f"{report.split}{covers}", className="muted")]
 
 
@@ -120,10 +122,19 @@ def _headline(model: ModelPage) -> html.Section:
 
 
 def _plots(report: Report, model: ModelPage) -> list[Any]:
-    named = (
-        ("parity", "Predicted against calculated", parity_figure(report, model.symbol, model.unit)),
+    named = report.judged.mae is None
+    figures = (
+        (
+            "parity",
+            "Named against calculated" if named else "Predicted against calculated",
+            parity_figure(report, model.symbol, model.unit),
+        ),
         ("learning", "Error against training materials", learning_figure(report, model.unit)),
-        ("calibration", "What intervals cover", calibration_figure(report)),
+        (
+            "calibration",
+            "What probabilities are worth" if named else "What intervals cover",
+            calibration_figure(report),
+        ),
         ("kinds", "By family and by block of elements", kinds_figure(report, model.unit)),
     )
     drawn = [
@@ -131,7 +142,7 @@ def _plots(report: Report, model: ModelPage) -> list[Any]:
             [html.H2(title), dcc.Graph(id=f"model-{name}", figure=figure, config=_GRAPH, className="model-plot")],
             className="card",
         )
-        for name, title, figure in named
+        for name, title, figure in figures
         if figure is not None
     ]
     return [html.Div(drawn, className="model-plots")] if drawn else []

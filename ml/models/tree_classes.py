@@ -1,14 +1,23 @@
-"""Gradient-boosted trees that name a class: several ensembles, whose probabilities are averaged."""
+"""Gradient-boosted trees that name a class: several ensembles on top of what physics says, probabilities averaged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.models.class_physics import (
+    LEAST,
+    ClassPhysics,
+    FitPhysics,
+    Frequencies,
+    most_probable,
+    physics_from_json,
+)
 from ml.models.tree_ensemble import FIXED, SEED, Settings
 from ml.rows import InterfaceRows
 
@@ -18,26 +27,51 @@ class FittedClasses:
     """What has learned.
 
     Attributes:
-        members: LightGBM's text of each.
+        physics: what the trees correct, in logarithms of probabilities.
+        members: LightGBM's text of each; without members physics speaks alone.
         features: what the trees read, in their order.
-        classes: value of each class, rising.
     """
 
+    physics: ClassPhysics
     members: tuple[str, ...]
     features: tuple[str, ...]
-    classes: tuple[float, ...]
+    _boosters: list[lightgbm.Booster] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def classes(self) -> tuple[float, ...]:
+        """Value of each class, rising."""
+        return self.physics.classes
+
+    @property
+    def without_trees(self) -> FittedClasses:
+        """Its physics alone."""
+        return FittedClasses(self.physics, (), ())
 
     def probabilities(self, rows: InterfaceRows, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Of each class, averaged over the members, shape (rows in `which`, classes)."""
-        seen = rows.columns(self.features)[which]
-        found = [np.asarray(lightgbm.Booster(model_str=text).predict(seen, num_threads=1)) for text in self.members]
+        """Of each class, averaged over the members, shape (rows in `which`, classes); NaN where physics is unknown."""
+        seen = rows.take(which)
+        physics = self.physics.probabilities(seen)
+        if not self.members or not len(seen):
+            return physics
+        if not self._boosters:
+            self._boosters.extend(lightgbm.Booster(model_str=text) for text in self.members)
+        start = np.log(np.maximum(physics, LEAST))
+        read = seen.columns(self.features)
+        found = [_softmax(start + booster.predict(read, raw_score=True, num_threads=1)) for booster in self._boosters]
         return np.asarray(np.mean(found, axis=0), float)
 
     def predict(self, rows: InterfaceRows, which: NDArray[np.bool_]) -> NDArray[np.float64]:
         """See `ml.method.Fitted`: the most probable class."""
-        if not which.any():
-            return np.empty(0)
-        return np.array(self.classes)[self.probabilities(rows, which).argmax(axis=1)]
+        return most_probable(self.probabilities(rows, which), self.classes)
+
+    def as_json(self) -> dict[str, Any]:
+        """For an artefact."""
+        return {"physics": self.physics.as_json(), "members": list(self.members), "features": list(self.features)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FittedClasses:
+        """The inverse of `as_json`."""
+        return cls(physics_from_json(data["physics"]), tuple(data["members"]), tuple(data["features"]))
 
 
 @dataclass(frozen=True)
@@ -47,12 +81,14 @@ class ClassTrees:
     Attributes:
         features: what the trees read.
         settings: how they are grown; its loss is not used.
+        physics: calibrates what they correct.
         seed: of the first member.
         name: as tables write it.
     """
 
     features: tuple[str, ...]
     settings: Settings
+    physics: FitPhysics = Frequencies.fit
     seed: int = SEED
     name: str = "model"
 
@@ -61,11 +97,16 @@ class ClassTrees:
         return replace(self, seed=SEED + 1000 * seed)
 
     def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> FittedClasses:
-        """See `ml.method.Method`."""
-        classes, numbers = np.unique(rows.targets[target][train], return_inverse=True)
+        """See `ml.method.Method`. Rows without the physics are not learned from."""
+        values = rows.targets[target]
+        physics = self.physics(rows.take(train), values[train])
+        before = physics.probabilities(rows)
+        learned = train & np.isfinite(before).all(axis=1)
+        numbers = np.searchsorted(physics.classes, values[learned])
         data = lightgbm.Dataset(
-            rows.columns(self.features)[train],
+            rows.columns(self.features)[learned],
             numbers,
+            init_score=np.log(np.maximum(before[learned], LEAST)),
             params={"verbosity": -1, "min_data_in_leaf": self.settings.min_rows},
             free_raw_data=False,
         )
@@ -74,7 +115,7 @@ class ClassTrees:
             parameters: dict[str, Any] = {
                 **FIXED,
                 "objective": "multiclass",
-                "num_class": len(classes),
+                "num_class": len(physics.classes),
                 "learning_rate": self.settings.rate,
                 "num_leaves": self.settings.leaves,
                 "min_data_in_leaf": self.settings.min_rows,
@@ -84,4 +125,9 @@ class ClassTrees:
             }
             booster = lightgbm.train(parameters, data, self.settings.rounds)
             members.append(booster.model_to_string(num_iteration=-1))
-        return FittedClasses(tuple(members), self.features, tuple(float(value) for value in classes))
+        return FittedClasses(physics, tuple(members), self.features)
+
+
+def _softmax(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), float)

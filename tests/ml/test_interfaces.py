@@ -1,11 +1,14 @@
 """Interfaces become rows that know what a screen knows, and no more."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from ml_helpers import layers, mos2, mosse, wse2
 
 from ml import heads, interfaces, on_bulk, pair_features
 from ml.alignment import alignment_class
+from ml.cleaning import clean
 from ml.descriptors.stacking import NAMES, named_registry
 from ml.domain import Domain
 from ml.features import Layer
@@ -100,7 +103,10 @@ def test_the_stacks_own_edges_say_which_layer_they_belong_to() -> None:
     assert alignment_class(edges(-4.9, -3.6), bottom, top) == 1.0
     assert alignment_class({(GAP.key, None): 0.0}, bottom, top) == 3.0
     # Halfway between the layers' levels it belongs to neither.
-    assert alignment_class(edges(-5.4, -4.3), bottom, top) is None
+    assert alignment_class(edges(-5.4, -4.3), bottom, top) == 0.0
+    left_out: Counter[str] = Counter()
+    assert clean("hetml", {"alignment_type": 0.0}, left_out) == {}
+    assert left_out.total() == 1
     assert alignment_class(edges(-4.9, -4.3), bottom, LAYERS["C2"]) is None
 
 

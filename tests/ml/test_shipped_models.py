@@ -9,10 +9,11 @@ import pytest
 from ml_helpers import layers
 
 import ml
-from ml import heads, plots, registry
+from ml import heads, judging, plots, registry
 from ml.artefact import PairModel
 from ml.cards import card_markdown
 from ml.catalogue import lineup
+from ml.class_artefact import WORDS, ClassModel
 from ml.evaluation import evaluate
 from ml.features import compute
 from ml.gate import judge
@@ -23,13 +24,17 @@ from ml.registry import CARD_FILE, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, sh
 from ml.report import Report, shown
 from ml.rows import InterfaceRows
 from ml.shelf import folder_name
-from ml.splits import STRICT, partitions
+from ml.splits import BY_UNSEEN, STRICT, partitions
 from ml.training import TARGETS
 from schema.quantities import QUANTITIES
 
 ROOT = Path(ml.__file__).parents[1]
 ALL = [(target, domain) for domain, targets in TARGETS.items() for target in targets]
-PAIR_MODELS = {(model.target, model.domain): model for model in shipped() if model.target in QUANTITIES}
+SHIPPED = {(model.target, model.domain): model for model in shipped() if model.target in QUANTITIES}
+PAIR_MODELS = {key: model for key, model in SHIPPED.items() if key[0] not in WORDS}
+CLASS_MODELS = {key: model for key, model in SHIPPED.items() if key[0] in WORDS}
+CLASSES = [(target, domain) for domain, target in heads.CLASSIFIED]
+CLASS_NAMES = [folder_name(target, domain) for target, domain in CLASSES]
 NAMES = [folder_name(target, domain) for target, domain in ALL]
 
 
@@ -44,6 +49,7 @@ def strict_reports(target: str, domain: str) -> list[Report]:
 
 def test_there_is_a_model_of_every_target_and_domain_and_an_encoder() -> None:
     assert set(PAIR_MODELS) == set(ALL)
+    assert set(CLASS_MODELS) == set(CLASSES)
     assert [m.family for m in shipped() if m.target == registry.EMBEDDING] == ["slab-graph-encoder"]
 
 
@@ -93,6 +99,39 @@ def test_a_served_model_beats_every_calibrated_baseline_when_it_is_judged_again(
     assert judged_again or model.family == registry.BASELINE_FAMILY
 
 
+@pytest.mark.parametrize(("target", "domain"), CLASSES, ids=CLASS_NAMES)
+def test_a_served_class_model_is_no_worse_than_any_baseline_on_the_stored_folds(target: str, domain: str) -> None:
+    shipped_model = CLASS_MODELS[target, domain]
+    model = ClassModel.from_bytes(shipped_model.artefact)
+    verdict = judge(shipped_model.reports, domain, model.unit)
+    assert verdict.served, verdict.why
+    for number, split in BY_UNSEEN[domain].items():
+        (report,) = [one for one in shipped_model.reports if one.split == split]
+        # Trees answer where they won, and nowhere else.
+        assert model.categories[number].trees == (report.method not in report.baselines)
+        assert report.beats_baseline or report.method == report.best_baseline.method
+        covered = report.judged.coverage
+        assert covered is not None
+        assert covered >= 0.9 - max(0.02, 2 * np.sqrt(0.09 / report.n)), report.split
+        found = shipped_model.card["answers"][report.split]
+        ours, theirs = (found["probabilities"][name] for name in (found["method"], "most frequent class"))
+        assert ours["brier"] < theirs["brier"]
+        assert ours["log_loss"] < theirs["log_loss"]
+
+
+@pytest.mark.parametrize(("target", "domain"), CLASSES, ids=CLASS_NAMES)
+def test_a_served_class_model_is_no_worse_than_any_baseline_when_it_is_judged_again(
+    target: str, domain: str, real_rows: dict[str, InterfaceRows]
+) -> None:
+    model = ClassModel.from_bytes(CLASS_MODELS[target, domain].artefact)
+    rows = real_rows[model.source]
+    strict = STRICT[domain]
+    (report,) = judging.judge(rows, lineup(rows, target), splits=[strict], curve=False).reports
+    number = next(k for k, split in BY_UNSEEN[domain].items() if split == strict)
+    if model.categories[number].trees:
+        assert report.beats_baseline, f"{report.judged.error} against {report.best_baseline}"
+
+
 @pytest.fixture(scope="module")
 def real_rows(shared_data: Path) -> dict[str, InterfaceRows]:
     from benchmarks.model_data import read_all
@@ -112,7 +151,7 @@ def test_stored_coverage_on_unseen_materials_is_ninety_per_cent(target: str, dom
         assert abs(covered - 0.9) <= room, (report.source, figure)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + CLASS_NAMES)
 def test_the_card_and_the_plots_in_the_documentation_are_those_of_the_artefact(name: str, tmp_path: Path) -> None:
     folder, docs = ROOT / "ml" / "artefacts" / name, ROOT / "docs" / "models"
     content = orjson.loads((folder / CARD_FILE).read_bytes())

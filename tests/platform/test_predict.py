@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ from typer.testing import CliRunner, Result
 
 from etl.api import import_file
 from etl.dedupe.api import dedupe
+from ml.descriptors.band_alignment import Alignment
 from ml.features import compute
 from ml.heads import HOMO, SCREENED
 from ml.interface_store import load_rows
 from ml.pair_features import COLUMN
 from ml.registry import shipped
+from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
 from schema.vocabulary import InterfaceKind
 from stackscreen.build import build
 from stackscreen.cli import app
@@ -38,7 +41,7 @@ from stackscreen.predict.describe import Described, describe
 from stackscreen.predict.errors import NotPredictedError, PredictInputError
 from stackscreen.predict.inputs import Given, from_ase, given_structures
 from stackscreen.predict.output import COLUMNS
-from stackscreen.predict.predictor import NotPredicted, Prediction, Predictor, rows_of
+from stackscreen.predict.predictor import PROBABILITY, NotPredicted, Prediction, Predictor, rows_of
 from stackscreen.predict.recognise import KnownLayers
 from stackscreen.query.reading import reading
 from stackscreen.settings import Settings
@@ -116,7 +119,7 @@ def test_moving_the_upper_layer_changes_no_byte_of_recognised_layers_either(know
         here, up, down = predicted(predictor, plain(stack), plain(moved(stack, 1.5)), plain(moved(stack, -1.5)))
         for target, one in here.items():
             for other in (up[target], down[target]):
-                assert (one.value, one.lower, one.upper) == (other.value, other.lower, other.upper)
+                assert repr(one) == repr(replace(other, id=one.id))
     assert not predictor.unrecognised
 
 
@@ -144,7 +147,8 @@ def test_a_relaxed_structure_beside_the_unrelaxed_one_is_not_looked_at(tmp_path:
         path = tmp_path / "x.json"
         path.write_text(json.dumps({"a": {"initial_structure": before, "final_structure": final}}), encoding="utf-8")
         found.append(list(Predictor().structures(given_structures(path))))
-    assert found[0] == found[1]
+    # A probability has no interval, and what is not there equals nothing.
+    assert repr(found[0]) == repr(found[1])
 
 
 # What enters
@@ -192,7 +196,7 @@ def test_layers_are_recognised_by_structure_and_bring_their_properties(known: Co
     assert two.top.layer.properties
     (with_gap,) = predicted(Predictor(known), disguised(homo))
     (without,) = predicted(Predictor(), disguised(homo))
-    assert set(with_gap) == MODELLED
+    assert set(with_gap) == MODELLED | {SLIDE_STABILITY.key, f"{SLIDE_STABILITY.key}{PROBABILITY}"}
     assert "gap" not in without
     assert 0.8 < with_gap["gap"].value < 1.7
 
@@ -241,11 +245,32 @@ def test_an_unknown_layer_is_described_from_its_atoms_and_lies_farther_out(known
 
 def test_intervals_hold_the_value_and_carry_unit_and_model(bare: Predictor) -> None:
     for predictions in predicted(bare, *map(plain, homobilayers())):
-        for one in predictions.values():
-            assert one.lower <= one.value <= one.upper
+        for target, one in predictions.items():
             assert "shipped" in one.model
+            if not target.endswith(PROBABILITY):
+                assert one.lower <= one.value <= one.upper
         assert predictions["binding_energy"].unit == "meV/Å²"
         assert predictions["interlayer_distance"].unit == "Å"
+
+
+def test_a_homobilayer_in_a_registry_slides_or_not_with_a_probability(known: Connection) -> None:
+    predictor = Predictor(known, (SLIDE_STABILITY.key,))
+    found = dict(zip(("AA", "AB", "BA"), predicted(predictor, *map(plain, stacks(MOS2, MOS2, 3.3))), strict=False))
+    for predictions in found.values():
+        named, sure = predictions[SLIDE_STABILITY.key], predictions[f"{SLIDE_STABILITY.key}{PROBABILITY}"]
+        assert (named.value in {0.0, 1.0}, named.unit, sure.unit) == (True, "", "1")
+        assert 0.5 <= sure.value <= 1
+        assert named.lower <= named.value <= named.upper
+    # Parallel MoS2 with its atoms atop each other slides away; with sulfur in the hollows it stays.
+    assert (found["AA"][SLIDE_STABILITY.key].value, found["AB"][SLIDE_STABILITY.key].value) == (0.0, 1.0)
+
+
+def test_a_heterobilayer_has_a_type_of_alignment_and_no_word_about_sliding(known: Connection) -> None:
+    (found,) = predicted(Predictor(known), *map(plain, stacks(MOS2, WSE2, registry="AA")))
+    # MoS2/WSe2 is the textbook type II.
+    assert found[ALIGNMENT_TYPE.key].value == Alignment.STAGGERED
+    assert found[f"{ALIGNMENT_TYPE.key}{PROBABILITY}"].value > 0.5
+    assert SLIDE_STABILITY.key not in found
 
 
 # Formats

@@ -201,7 +201,7 @@ def train(
 def _train_pairs(
     engine: Engine, out: Path | None, repeats: int, processes: int, fresh: Shipped | None
 ) -> list[Shipped]:
-    from ml import embedding_store, shelf, splits, training
+    from ml import class_training, embedding_store, shelf, splits, training
     from ml.interface_store import load_rows
     from ml.models.slab_encoder import from_bytes
 
@@ -210,20 +210,20 @@ def _train_pairs(
         with engine.connect() as connection:
             rows = {one.source: one for kind in InterfaceKind for one in load_rows(connection, kind.value)}
             encoder = embedding_store.present_encoder(connection) if fresh is None else from_bytes(fresh.artefact)
-        bars.update(bar, total=training.steps(rows, encoder, repeats=repeats), description="training")
-        trained = training.train(
-            rows,
-            encoder,
-            repeats=repeats,
-            processes=processes,
-            on_step=lambda text: bars.update(bar, advance=1, description=text),
-        )
+        total = training.steps(rows, encoder, repeats=repeats) + class_training.steps(rows, repeats=repeats)
+        bars.update(bar, total=total, description="training")
+
+        def on_step(text: str) -> None:
+            bars.update(bar, advance=1, description=text)
+
+        trained = training.train(rows, encoder, repeats=repeats, processes=processes, on_step=on_step)
+        classes = class_training.train(rows, repeats=repeats, on_step=on_step)
     for one in rows.values():
         for reason, count in sorted(one.left_out.items()):
             step(f"  {one.source}: left out {count}: {reason}")
         if out is not None:
             splits.write_all(out / "folds" / one.source, one)
-    return [shelf.as_shipped(one) for one in trained]
+    return [*map(shelf.as_shipped, trained), *map(shelf.as_shipped, classes)]
 
 
 def _train_encoder(engine: Engine, device: str, checkpoint: Path | None) -> Shipped:

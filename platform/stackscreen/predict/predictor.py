@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import islice
 
 import numpy as np
 from sqlalchemy import Connection
 
 from ml import pair_features
+from ml.class_artefact import ClassModel, ClassPrediction
 from ml.features import compute
 from ml.interfaces import LayerTable, assemble
 from ml.rows import InterfaceRows
@@ -25,6 +26,8 @@ from stackscreen.predict.served import Served, served_models
 
 BATCH = 256
 """Structures at a time."""
+PROBABILITY = "_probability"
+"""Ending of the target that says how probable a named class is."""
 _REGISTRY = pair_features.COLUMN[pair_features.REGISTRY[0]]
 
 
@@ -34,9 +37,10 @@ class Prediction:
 
     Attributes:
         id: what the file calls it.
-        target: key of the quantity.
-        value, lower, upper: prediction and its 90 % interval, in `unit`.
-        unit: of the three.
+        target: key of the quantity; of the probability of a class the key with `PROBABILITY` behind it.
+        value, lower, upper: prediction and its 90 % interval, in `unit`. Classes go by number: the most probable one,
+            and the smallest and largest of the set that holds the right one nine times in ten.
+        unit: of the three; empty for a class.
         model: name and version of what predicted; of a stack without the graph it says so.
         domain_distance: of the farther layer from what the model learned from; 1 is the edge, beyond it extrapolates.
     """
@@ -154,6 +158,11 @@ class Predictor:
             model = served.model
             domain = model.domain.distance(table.features)
             unseen = unseen_partners(rows.bottom, rows.top, frozenset(model.trained_on))
+            far = [max(float(domain[table.row[name]]) for name in both) for both in names]
+            if isinstance(model, ClassModel):
+                for k, made in enumerate(_classes(described, model.predict(rows, unseen), target, served.name, far)):
+                    found[k] += made
+                continue
             for told in (True, False):
                 which = np.flatnonzero(registry_known == told)
                 if not len(which):
@@ -169,12 +178,18 @@ class Predictor:
                 ):
                     if not np.isfinite(value):
                         continue
-                    far = max(float(domain[table.row[name]]) for name in names[k])
                     alone = model.state(told).graph is not None and not stacked
                     said_by = f"{served.name}, its trees alone" if alone else served.name
                     found[k].append(
                         Prediction(
-                            described[k].id, target, float(value), float(lower), float(upper), model.unit, said_by, far
+                            described[k].id,
+                            target,
+                            float(value),
+                            float(lower),
+                            float(upper),
+                            model.unit,
+                            said_by,
+                            far[k],
                         )
                     )
         return [
@@ -217,6 +232,21 @@ def rows_of(kind: InterfaceKind, described: list[Described]) -> tuple[InterfaceR
         for k, (one, (bottom, top)) in enumerate(zip(described, names, strict=True))
     ]
     return assemble(kind.value, "", interfaces, table), table, names
+
+
+def _classes(
+    described: list[Described], predicted: ClassPrediction, target: str, model: str, far: list[float]
+) -> Iterator[list[Prediction]]:
+    """Of each pair its class, by number, and the probability of that class."""
+    rows = zip(described, *(end.tolist() for end in astuple(predicted)), far, strict=True)
+    for one, value, lower, upper, probability, distance in rows:
+        made = []
+        if np.isfinite(value):
+            made.append(Prediction(one.id, target, value, lower, upper, "", model, distance))
+        if np.isfinite(probability):
+            name, unknown = f"{target}{PROBABILITY}", float("nan")
+            made.append(Prediction(one.id, name, probability, unknown, unknown, "1", model, distance))
+        yield made
 
 
 _WITHOUT = "The models need a property of its layers that is not known."

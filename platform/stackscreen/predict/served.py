@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from ml import registry
 from ml.artefact import PairModel
+from ml.class_artefact import ClassModel, model_of
 from schema.features import ModelVersion
 from schema.vocabulary import InterfaceKind
 from stackscreen.predict.errors import PredictInputError
@@ -27,7 +28,7 @@ class Served:
     """
 
     name: str
-    model: PairModel
+    model: PairModel | ClassModel
 
 
 ServedModels = Mapping[InterfaceKind, Mapping[str, Served]]
@@ -48,7 +49,9 @@ def served_models(connection: Connection | None, targets: tuple[str, ...] = ()) 
     found = _of_database(connection) if connection is not None else {}
     found = found or _shipped()
     for kind, other in _STANDS_IN.items():
-        found[kind] = {**found.get(other, {}), **found.get(kind, {})}
+        # A class is validated on its own kind of pair alone.
+        others = {key: one for key, one in found.get(other, {}).items() if isinstance(one.model, PairModel)}
+        found[kind] = {**others, **found.get(kind, {})}
     known = sorted({target for models in found.values() for target in models})
     unknown = sorted(set(targets) - set(known))
     if unknown:
@@ -67,7 +70,7 @@ def _of_database(connection: Connection) -> dict[InterfaceKind, dict[str, Served
     )
     found: dict[InterfaceKind, dict[str, Served]] = {}
     for row in connection.execute(query):
-        model = PairModel.from_bytes(registry.load_artefact(connection, row.id))
+        model = model_of(row.target, registry.load_artefact(connection, row.id))
         found.setdefault(InterfaceKind(row.domain), {})[row.target] = Served(f"{row.name} (version {row.id})", model)
     return found
 
@@ -77,6 +80,6 @@ def _shipped() -> dict[InterfaceKind, dict[str, Served]]:
     for one in registry.shipped():
         if one.domain in set(InterfaceKind):
             name = f"{one.name} (shipped, {one.card['digest'][:8]})"
-            model = PairModel.from_bytes(one.artefact)
+            model = model_of(one.target, one.artefact)
             found.setdefault(InterfaceKind(one.domain), {})[one.target] = Served(name, model)
     return found

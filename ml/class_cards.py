@@ -1,0 +1,119 @@
+"""The card of a class model: what its classes mean, what answers when, and what its probabilities are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml.report import Report
+from ml.report_card import how_good
+from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
+
+LIMITS: dict[str, str] = {
+    ALIGNMENT_TYPE.key: """\
+- Read off the band edges of calculated stacks (`ml/alignment.py`): two semiconductors in one cell, AA or AB, of few
+  prototypes. Stacks whose edges belong to neither layer beyond the noise between sources are neither learned nor
+  judged.
+- PBE's gaps are too small, and the types are those of such calculations.
+- Where a layer is a metal the type is "metal" by definition, and nothing is predicted.""",
+    SLIDE_STABILITY.key: """\
+- Of one registry: for pairs without one nothing is said.
+- Learnt from homobilayers alone: of two different layers nothing is said.
+- "Stable" is what the source calls so, by the curvature of its calculated energies against sliding.""",
+}
+"""Where each class stops being valid, before what holds for all."""
+_SHARED = """\
+- Layers are taken as their isolated, unstrained selves; the relaxed stack's geometry is never an input.
+- `domain_distance` says how far either partner lies from those in training (1 = the edge). Beyond 1 the probability
+  extrapolates and promises nothing."""
+_PARTNERS = {"0": "neither", "1": "one", "2": "both"}
+
+
+def class_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+    """A card.
+
+    Args:
+        content, plots: as for `ml.cards.card_markdown`.
+    """
+    card = content["card"]
+    data = card["data"]
+    left_out = "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
+    words = ", ".join(f"{number} = {word}" for number, word in card["classes"].items())
+    lines = [
+        f"# {content['name']}: {card['meaning'].rstrip('.')}",
+        "",
+        f"Classes: {words}. Family `{content['family']}`, domain `{content['domain']}`.",
+        "",
+        f"Artefact SHA-256 `{card['digest']}`, training rows SHA-256 `{data['digest']}`.",
+        "",
+        "## What it does",
+        "",
+        _what_it_does(card),
+        "",
+        *_answers(card),
+        "",
+        "## Data",
+        "",
+        f"{data['source']}. {data['rows']} rows of {data['materials']} materials, cleaned by: {data['cleaning_rule']}. "
+        f"Left out: {left_out or 'none'}.",
+        "",
+        "## How good it is",
+        "",
+    ]
+    reports = [Report.from_json(report) for report in content.get("reports", [])]
+    lines += how_good(reports, "", plots) if reports else ["No evaluation of it is kept.", ""]
+    lines += _probabilities(card)
+    lines += ["## Where it stops being valid", "", f"{LIMITS[content['target']]}\n{_SHARED}", ""]
+    return "\n".join(lines)
+
+
+def _what_it_does(card: Mapping[str, Any]) -> str:
+    physics = card["physics"]
+    if physics["kind"] == "anderson":
+        broken = physics["broken"]
+        start = (
+            "Anderson's rule with its doubts calibrated (`ml/models/class_physics.py`): a gap is broken with the "
+            f"probability 1 / (1 + exp({-broken['intercept']:.3g} {-broken['slopes'][0]:+.3g} x)), x being the overlap "
+            "of the layers' gaps in eV, and an offset is turned round with one that falls with its size"
+        )
+    else:
+        start = "The classes' frequencies"
+    where = " Of one registry only." if card["needs_registry"] else ""
+    return (
+        f"{start}; on it small trees that read {len(card['features']['names'])} components of the feature set "
+        f"{card['features']['set']}. Probabilities are calibrated by a temperature on unseen rows.{where}"
+    )
+
+
+def _answers(card: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "| layers that training has not seen | answered by | temperature | a 90 % set holds classes from |",
+        "| --- | --- | --- | --- |",
+    ]
+    for number, split in card["by_unseen"].items():
+        one = card["answers"][split]
+        fitted = one["calibration"]
+        lines.append(
+            f"| {_PARTNERS[number]} | {one['method']} | {fitted['temperature']:.3g} | {100 * fitted['least']:.1f} % |"
+        )
+    return lines
+
+
+def _probabilities(card: Mapping[str, Any]) -> list[str]:
+    """What probabilities are worth, beside those of the classes' frequencies."""
+    lines = [
+        "### Probabilities",
+        "",
+        "Calibrated without the rows that they are judged on. Brier score (0 to 2) and log loss: small is good; beside "
+        "them those of the classes' frequencies.",
+        "",
+        "| split | Brier | of frequencies | log loss | of frequencies | 90 % sets hold the class | classes in a set |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for split, one in card["answers"].items():
+        ours, theirs = one["probabilities"][one["method"]], one["probabilities"]["most frequent class"]
+        lines.append(
+            f"| {split} | {ours['brier']:.3f} | {theirs['brier']:.3f} | {ours['log_loss']:.3f} | "
+            f"{theirs['log_loss']:.3f} | {100 * ours['coverage']:.1f} % | {ours['set_size']:.2f} |"
+        )
+    return [*lines, ""]
