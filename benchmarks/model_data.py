@@ -19,7 +19,7 @@ from etl.records import Atoms, Record
 from etl.source import get_source
 from etl.sources.hetdb import cell_of_uid
 from ml import interfaces, on_bulk
-from ml.alignment import alignment_class
+from ml.alignment import MIN_MARGIN, alignment_class
 from ml.descriptors.slab import NotASlabError, Slab
 from ml.features import Layer
 from ml.interfaces import Interface, LayerTable, assemble
@@ -187,8 +187,13 @@ def distance(lower: Slab, upper: Slab) -> float:
     return float(upper.positions[:, 2].min() - lower.positions[:, 2].max())
 
 
-def hetml(folder: Path, _: C2DB) -> InterfaceRows:
-    """Heterobilayers of HetML."""
+def hetml(folder: Path, _: C2DB | None = None, *, margin: float = MIN_MARGIN) -> InterfaceRows:
+    """Heterobilayers of HetML.
+
+    Args:
+        folder: of the data.
+        margin: of the types of alignment, eV: see `ml.alignment`.
+    """
     layers: dict[str, Layer] = {}
     found = []
     for record in records(folder, "hetml"):
@@ -200,7 +205,8 @@ def hetml(folder: Path, _: C2DB) -> InterfaceRows:
         if stack.distance is not None:
             labels[INTERLAYER_DISTANCE.key] = stack.distance
         if {stack.bottom_name, stack.top_name} <= layers.keys():
-            kind = alignment_class(edges_of(record), layers[stack.bottom_name], layers[stack.top_name])
+            below, above = layers[stack.bottom_name], layers[stack.top_name]
+            kind = alignment_class(edges_of(record), below, above, margin=margin)
             if kind is not None:
                 labels[ALIGNMENT_TYPE.key] = kind
         found.append(

@@ -23,11 +23,12 @@ import numpy as np
 
 from benchmarks import hardware, model_data
 from ml import heads
+from ml.alignment import MIN_MARGIN
 from ml.catalogue import REGISTRY_UNKNOWN, Lineup, hide_registry, lineup
-from ml.evaluation import Evaluation, evaluate, repeated
+from ml.evaluation import Evaluation, evaluate, out_of_fold, repeated
 from ml.judging import judged_method
 from ml.learning import learning_curve
-from ml.method import Method
+from ml.method import Method, Seeded
 from ml.metrics import ClassMetrics, Metrics
 from ml.models.layer_inputs import LayerInputs, inputs_of
 from ml.models.slab_encoder import from_bytes
@@ -37,7 +38,7 @@ from ml.models.tree_ensemble import Settings, Trees
 from ml.pair_features import NAMES, REGISTRY
 from ml.registry import EMBEDDING, shipped
 from ml.rows import InterfaceRows
-from ml.splits import Split
+from ml.splits import Split, partitions
 from schema.quantities import (
     ALIGNMENT_TYPE,
     BINDING_ENERGY,
@@ -55,6 +56,8 @@ HEAD = (
     "source", "target", "split", "rows", "published", "mean", "best estimate", PLAIN, "trees", "graph fusion", "model",
     "90 % cover", "bar",
 )  # fmt: skip
+FORMER_MARGIN = 0.2
+"""eV, for comparison: what was once left out of the types of alignment."""
 BONDED = 35.0
 """meV/Å²: a stack that binds more strongly is no van der Waals contact any more."""
 
@@ -132,6 +135,8 @@ def main(arguments: list[str]) -> None:
         print("\n".join(line), flush=True)
     for source in rows:
         notes += [f"- {source}, left out: {count} {reason}" for reason, count in rows[source].left_out.items()]
+    if any(aim.target == ALIGNMENT_TYPE.key for aim in aims):
+        notes += by_margin(options.data, options.repeats)
     if "bidb" in rows:
         notes += twice(rows["bidb"])
     print("\n".join(["", *notes]))
@@ -216,6 +221,32 @@ def _bonded(rows: InterfaceRows, found: Evaluation, name: str) -> str:
         f"- {found.source} {found.target}: {int((truth > BONDED).sum())} stacks are bound by more than {BONDED:g} "
         f"meV/Å²; on the other {few.n} the same predictions err by {few.mae:.3g}."
     )
+
+
+def by_margin(folder: Path, draws: int) -> list[str]:
+    """Types of alignment named rightly, by how near to belonging to either layer an edge may lie.
+
+    Args:
+        folder: of the data.
+        draws: of folds and seeds, over which the shares are averaged.
+    """
+    lines = []
+    for margin in (0.0, MIN_MARGIN, FORMER_MARGIN):
+        rows = model_data.hetml(folder, margin=margin)
+        rows = rows.take(rows.labelled(ALIGNMENT_TYPE.key))
+        line = lineup(rows, ALIGNMENT_TYPE.key)
+        for split in (Split.PAIR, Split.BOTH_UNSEEN):
+            right: dict[str, list[float]] = {}
+            for draw in range(draws):
+                methods = [one.with_seed(draw) if isinstance(one, Seeded) else one for one in line.all]
+                out, _ = out_of_fold(rows, ALIGNMENT_TYPE.key, methods, partitions(rows, split, draw=draw))
+                for name, named in out.items():
+                    right.setdefault(name, []).append(ClassMetrics.of(rows.targets[ALIGNMENT_TYPE.key], named).accuracy)
+            said = ", ".join(f"{name} {100 * np.mean(shares):.1f} %" for name, shares in right.items())
+            lines.append(
+                f"- alignment_type, margin {margin:g} eV, {len(rows)} rows, {split.value}, named rightly: {said}."
+            )
+    return lines
 
 
 def twice(rows: InterfaceRows) -> list[str]:

@@ -16,8 +16,10 @@ from dashboard.pages import models
 from ml.evaluation import evaluate
 from ml.learning import learning_curve
 from ml.registry import Shipped, register
-from ml.report import Report
+from ml.report import Curve, Figure, Report
 from ml.splits import Split
+from schema.quantities import ALIGNMENT_TYPE
+from schema.vocabulary import CurveKind
 from stackscreen.query.models import UnknownModelVersionError
 from stackscreen.settings import load_settings
 
@@ -94,3 +96,30 @@ def test_what_a_report_does_not_hold_is_not_drawn(report: Report) -> None:
     assert learning_figure(bare, "meV/Å²") is None
     assert calibration_figure(bare) is None
     assert kinds_figure(bare, "meV/Å²") is None
+
+
+def test_a_model_of_classes_shows_which_are_taken_for_which_and_what_its_probabilities_are_worth(
+    engine: Engine,
+) -> None:
+    curves = [
+        Curve("model", CurveKind.PARITY.value, [1.0, 1.0, 2.0], [1.0, 2.0, 2.0], [40, 10, 50]),
+        Curve("model", CurveKind.CALIBRATION.value, [0.6, 0.9], [0.55, 0.92], [50, 50]),
+    ]
+    figures = [Figure("model", 100, accuracy=0.9, coverage=0.91), Figure("rule", 100, accuracy=0.8)]
+    report = Report(
+        ALIGNMENT_TYPE.key, "heterobilayer", "hetml", Split.BOTH_UNSEEN.value, "", "00" * 32, 100, 1, "model", ["rule"],
+        figures, curves,
+    )  # fmt: skip
+    drawn = parity_figure(report, "type", "")
+    assert drawn is not None
+    assert list(drawn.data[0].x) == ["I", "II"]
+    assert [list(row) for row in drawn.data[0].text] == [[40, 10], [0, 50]]
+    shipped = Shipped(
+        ALIGNMENT_TYPE.key, "heterobilayer", "lightgbm-classes", "types v1", "", b"types", b"\0" * 32, {}, {"unit": ""},
+        (report,),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        number = register(connection, shipped)
+    page = text_of(models.detail(engine, number))
+    for words in ("90.0 % right", "80.0 % right", "90 % sets hold the class of 91.0 %", "What probabilities are worth"):
+        assert words in page
