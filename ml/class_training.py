@@ -24,7 +24,8 @@ from ml.models.tree_ensemble import FIXED
 from ml.report import Curve, Report
 from ml.rows import InterfaceRows
 from ml.splits import BY_UNSEEN, STRICT, Split, partitions
-from ml.training import CITATIONS, MIN_ROWS
+from ml.training import MIN_ROWS
+from ml.training_card import CITATIONS
 from schema.quantities import ALIGNMENT_TYPE, QUANTITIES, SLIDE_STABILITY
 from schema.vocabulary import CurveKind
 

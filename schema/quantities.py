@@ -148,7 +148,8 @@ CHARGE_TRANSFER = Quantity(
 SLIDE_STABILITY = Quantity("slide_stability", "slide", "", "Whether the registry is a minimum against sliding.", _STACK)
 ALIGNMENT_TYPE = Quantity(
     "alignment_type", "type", "",
-    "Which layers a stack's band edges belong to: one for both (I), two (II), or no gap between two semiconductors (III).",
+    "Which layers a stack's band edges belong to: one for both (I), two (II), or no gap between two semiconductors "
+    "(III).",
     _STACK,
 )  # fmt: skip
 
