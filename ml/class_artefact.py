@@ -127,7 +127,7 @@ class ClassModel:
             out[:, np.isnan(rows.columns(pair_features.REGISTRY[:1])[:, 0])] = np.nan
         if self.target == ALIGNMENT_TYPE.key:
             # A metal under or over it leaves a layer no alignment: that is a definition, and nothing is learned.
-            metal = rows.column("alignment_type") == Alignment.METAL
+            metal = (rows.column("alignment_type") == Alignment.METAL) | (rows.column("gap_min") == 0)
             out[:3, metal] = float(Alignment.METAL)
         return ClassPrediction(*out)
 

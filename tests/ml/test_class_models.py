@@ -155,11 +155,15 @@ def test_the_named_class_lies_in_its_set_and_a_metal_is_one_by_definition() -> N
     rows = aligned(60)
     rows.features[5, COLUMN["alignment_type"]] = 4.0
     rows.features[6, COLUMN["gap_overlap"]] = np.nan
+    # Of many a metal no more is known than that it has no gap.
+    rows.features[7, [COLUMN["gap_overlap"], COLUMN["alignment_type"]]] = np.nan
+    rows.features[7, COLUMN["gap_min"]] = 0.0
     found = model(aligned()).predict(rows, np.full(60, 2))
-    assert (found.value[5], found.lower[5], found.upper[5]) == (4.0, 4.0, 4.0)
-    assert np.isnan(found.probability[5])
+    for metal in (5, 7):
+        assert (found.value[metal], found.lower[metal], found.upper[metal]) == (4.0, 4.0, 4.0)
+        assert np.isnan(found.probability[metal])
     assert np.isnan(found.value[6])
-    rest = np.setdiff1d(np.arange(60), [5, 6])
+    rest = np.setdiff1d(np.arange(60), [5, 6, 7])
     assert ((found.lower <= found.value) & (found.value <= found.upper))[rest].all()
     assert ((found.probability >= 1 / 3) & (found.probability <= 1))[rest].all()
 

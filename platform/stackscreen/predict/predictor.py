@@ -249,4 +249,4 @@ def _classes(
         yield made
 
 
-_WITHOUT = "The models need a property of its layers that is not known."
+_WITHOUT = "The models need a property of its layers, or its registry, that is not known."
