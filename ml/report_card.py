@@ -19,6 +19,8 @@ MEANING: dict[Split, str] = {
     Split.SUBSTRATE: "the substrate of a test row is not in training, with none of its surfaces",
     Split.RANDOM: "rows are dealt at random: shown only for how it flatters",
 }
+_OF_CLASSES = {"parity": "Named against calculated", "calibration": "What probabilities are worth"}
+"""Captions of plots that say something else of classes."""
 MAX_FAMILIES = 12
 MAX_FEATURES = 10
 
@@ -48,7 +50,8 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
     for report in reports:
         lines += _split_section(report, classes)
     strict = shown(reports) or first
-    lines += [f"![{PLOTS[name][0]}]({address})" for name, address in plots.items()]
+    captions = {name: caption for name, (caption, _) in PLOTS.items()} | (_OF_CLASSES if classes else {})
+    lines += [f"![{captions[name]}]({address})" for name, address in plots.items()]
     lines += [""] if plots else []
     lines += [*_warnings(reports), *_kinds(strict, classes), *_curve(strict, unit), *_features(strict, unit)]
     return lines

@@ -122,7 +122,7 @@ def _origin(kind: str, model: Model | None) -> list[Any]:
 
 def metric_rows(metrics: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Split, method and errors of every entry of a model's metrics, whatever their nesting."""
-    if "mae" in metrics:
+    if "mae" in metrics or "accuracy" in metrics:
         yield (path[0] if len(path) > 1 else "", " · ".join(path[1:] or path), metrics)
         return
     for name, below in metrics.items():

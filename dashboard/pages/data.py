@@ -87,7 +87,7 @@ def _metrics(model: Mapping[str, Any], *, strict: bool) -> list[list[Any]]:
     judged = [entry for entry in entries if model["served"] and entry[0] and entry[0] in model["split"]]
     chosen = judged if strict else [entry for entry in entries if entry not in judged]
     rows = []
-    for place, (split, method, errors) in enumerate(sorted(chosen, key=lambda entry: (entry[0], entry[2]["mae"]))):
+    for place, (split, method, errors) in enumerate(sorted(chosen, key=lambda entry: (entry[0], _error(entry[2])))):
         first = place == 0
         state = "served" if model["served"] else "not served"
         rows.append(
@@ -97,13 +97,18 @@ def _metrics(model: Mapping[str, Any], *, strict: bool) -> list[list[Any]]:
                 html.Span(state, className="badge badge-kind") if first else "",
                 html.Span(split or model["split"], className="nowrap"),
                 html.Span(method.replace("_", " "), className="is-model" if method.startswith("model") else ""),
-                number(errors["mae"]),
+                number(errors["mae"]) if "mae" in errors else f"{100 * errors['accuracy']:.1f} % right",
                 html.Span(unit, className="nowrap"),
                 number(errors.get("r2"), 2),
                 f"{100 * errors['coverage']:.0f} %" if errors.get("coverage") is not None else "",
             ]
         )
     return rows
+
+
+def _error(errors: Mapping[str, Any]) -> float:
+    """What is to be small: the mean absolute error, or of classes the share named wrongly."""
+    return float(errors["mae"] if "mae" in errors else 1.0 - errors["accuracy"])
 
 
 def _runs(found: Overview) -> html.Section:
