@@ -60,6 +60,20 @@ def test_features_are_computed_once_and_again_only_when_inputs_change(filled: En
         assert tuple(row.units) == features.UNITS
 
 
+def test_features_of_an_earlier_version_of_the_set_are_computed_anew(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.begin() as connection:
+        ids = feature_store.monolayer_ids(connection)
+        with monkeypatch.context() as before:
+            before.setattr(features, "VERSION", features.VERSION - 1)
+            feature_store.compute_and_store(connection, ids)
+        assert feature_store.stale(connection) == ids
+        assert len(feature_store.load_table(connection).material_ids) == 0
+        assert feature_store.compute_and_store(connection, ids) == len(ids)
+        assert feature_store.stale(connection) == []
+
+
 def test_features_in_the_database_are_those_computed(filled: Engine) -> None:
     number = material(filled, "MoS2")
     with filled.begin() as connection:
