@@ -22,7 +22,7 @@ MIN_MARGIN = 0.11
 """eV: an edge whose distances to the two layers' levels differ by less is not said to belong to either. The stacks are
 calculated with another code and functional than their layers, and so measured, a difference of two levels is uncertain
 by 0.108 eV: the root mean square difference between the gaps of 2DMatPedia and C2DB, of the layers that both hold
-(`python -m benchmarks noise`). It follows from the layers alone: no stack and no model was looked at for it."""
+(`python -m benchmarks noise`). It follows from the layers alone, and from no stack or model."""
 
 StackEdges = Mapping[tuple[str, Face | None], float]
 
