@@ -17,6 +17,7 @@ from ml.class_calibration import ClassCalibration, Scores, honest_scores, probab
 from ml.cleaning import rule_of
 from ml.domain import Domain
 from ml.evaluation import Evaluation
+from ml.explain import class_importance
 from ml.method import Method
 from ml.models.class_physics import PhysicsAlone
 from ml.models.tree_classes import ClassTrees
@@ -129,6 +130,8 @@ def _train_one(target: str, rows: InterfaceRows, repeats: int, on_step: OnStep) 
         _report(one, answers[Split(one.split)], rows, report)
         for one, report in zip(judged.evaluations, judged.reports, strict=True)
     )
+    first, *others = reports
+    reports = (first.with_importance(class_importance(learned, labelled)), *others)
     strict = STRICT[rows.domain]
     return TrainedClasses(
         model,

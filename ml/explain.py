@@ -20,7 +20,9 @@ from ml.artefact import PairModel
 from ml.descriptors.slab import Slab
 from ml.graph_half import GraphHalf, asked
 from ml.models.layer_inputs import PairLayers
+from ml.models.tree_classes import FittedClasses
 from ml.models.tree_ensemble import TreeEnsemble
+from ml.rows import InterfaceRows
 
 if TYPE_CHECKING:
     from ml.models.slab_encoder import SlabEncoder
@@ -227,6 +229,24 @@ def importance(ensemble: TreeEnsemble, rows: NDArray[np.floating]) -> list[tuple
         rows = rows[np.sort(np.random.default_rng(SEED).choice(len(rows), MAX_ROWS, replace=False))]
     mean = np.abs(shap_values(ensemble, rows)[:, :-1]).mean(axis=0)
     return [(ensemble.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
+
+
+def class_importance(learned: FittedClasses, rows: InterfaceRows) -> list[tuple[str, float]]:
+    """Mean absolute SHAP value of each feature over rows and classes, in logarithms of odds, the largest first.
+
+    Args:
+        learned: physics and trees.
+        rows: the training rows; of many, `MAX_ROWS` are drawn.
+    """
+    read = rows.columns(learned.features)
+    if len(read) > MAX_ROWS:
+        read = read[np.sort(np.random.default_rng(SEED).choice(len(read), MAX_ROWS, replace=False))]
+    shape = (len(read), len(learned.classes), len(learned.features) + 1)
+    each = [
+        np.reshape(lightgbm.Booster(model_str=text).predict(read, pred_contrib=True), shape) for text in learned.members
+    ]
+    mean = np.abs(np.mean(each, axis=0)[:, :, :-1]).mean(axis=(0, 1))
+    return [(learned.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
 
 
 def _contribution(feature: str, row: NDArray[np.floating], shap: float) -> Contribution:

@@ -175,7 +175,7 @@ def importance(report: Report, shown: int = 15) -> bytes | None:
         axes = canvas.add_subplot()
         axes.barh(np.arange(len(top)), [value for _, value in top], color=MODEL_COLOUR)
         axes.set_yticks(np.arange(len(top)), [name for name, _ in top])
-        axes.set_xlabel(f"mean |SHAP value| ({unit})")
+        axes.set_xlabel(f"mean |SHAP value| ({unit or 'ln odds'})")
 
     return _svg(draw, 5.2, 0.7 + 0.24 * len(top))
 

@@ -13,6 +13,7 @@ from ml.artefact import ArtefactError, sha256
 from ml.class_artefact import PHYSICS_FAMILY, TREES_FAMILY, Category, ClassModel
 from ml.class_calibration import ClassCalibration, honest_scores, log_loss
 from ml.domain import Domain
+from ml.explain import class_importance
 from ml.features import compute
 from ml.gate import judge
 from ml.heads import HETERO, HOMO
@@ -98,6 +99,15 @@ def test_trees_start_from_physics_and_learn_what_it_misses() -> None:
     again = FittedClasses.from_json(fitted.as_json())
     every = everything(fresh)
     np.testing.assert_array_equal(again.probabilities(fresh, every), fitted.probabilities(fresh, every))
+
+
+def test_what_the_trees_of_a_class_go_by_is_found_out() -> None:
+    rows = aligned(800)
+    odd = rows.column("facing_electronegativity") > 0.5
+    rows.targets[TARGET] = np.where(odd & (rows.targets[TARGET] == 2.0), 1.0, rows.targets[TARGET])
+    read = ("facing_electronegativity", "facing_column", "facing_row")
+    fitted = ClassTrees(read, FAST, CalibratedAnderson.fit).fit(rows, TARGET, everything(rows))
+    assert class_importance(fitted, rows)[0][0] == "facing_electronegativity"
 
 
 def test_a_temperature_takes_back_what_probabilities_promise_too_much() -> None:

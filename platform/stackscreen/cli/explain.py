@@ -45,8 +45,15 @@ def explain(
     """
     from rich.console import Console
 
+    from ml.class_artefact import WORDS
     from stackscreen.query.explain import UnknownLayerError, explain_pair
 
+    if target in WORDS:
+        raise UnknownLayerError(
+            f"{target} is a class, and only numbers are explained.",
+            hint=f"How probable it is: stackscreen predict pairs FILE.csv --target {target}; what its model goes by: "
+            f"stackscreen models show {target}",
+        )
     with engine_of(get_settings()) as engine, engine.connect() as connection:
         below, above = (_chosen(connection, name) for name in (bottom, top))
         found = explain_pair(connection, below, above, target=target)
