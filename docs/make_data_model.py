@@ -21,7 +21,8 @@ FAMILIES = {
         "model_curve",
     ),
     "Screening": (
-        "screening_run", "screening_run_model", "screening_member", "pair_block", "pair_tile", "candidate",
+        "screening_run", "screening_run_model", "screening_member", "pair_block", "pair_tile", "pair_tile_level",
+        "candidate",
         "saved_screen", "screen_result", "screen_change",
     ),
 }  # fmt: skip

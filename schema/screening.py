@@ -87,6 +87,12 @@ class ScreeningRun(Base):
     )
     max_area: Mapped[float] = mapped_column(Double, comment="Å², largest supercell of either side")
     max_atoms: Mapped[int] = mapped_column(Integer, comment="atoms in the supercell, both sides")
+    strain_levels: Mapped[list[float]] = mapped_column(
+        ARRAY(Double),
+        server_default="{}",
+        comment="tighter limits of strain, rising, within each of which the smallest supercell is kept too; "
+        "empty: none",
+    )
     candidate_rule: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="the physical filter that candidates passed")
     edges: Mapped[EdgeMethod] = mapped_column(
         enum_column(EdgeMethod, "edges"),
@@ -248,6 +254,46 @@ class PairTile(Base):
     score: Mapped[bytes] = mapped_column(
         LargeBinary, comment="uint16, geometric score in units of 1/65535; 0 = no match"
     )
+
+
+class PairTileLevel(Base):
+    """The pairs of a tile that have another smallest supercell within a strain level than within the next wider one.
+
+    Next wider than the widest level is the run's own limit, `pair_tile`. A pair without a bit here has, within the
+    level, the supercell of the next wider one if its strain is within the level, and otherwise none. So the smallest
+    supercell kept within any strain x is that of the widest level whose strain is at most x. Packed as `PairTile` is,
+    one element a pair whose bit is set.
+    """
+
+    __tablename__ = "pair_tile_level"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "row", "col_from"], ["pair_tile.run_id", "pair_tile.row", "pair_tile.col_from"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("octet_length(n) = n_kept AND octet_length(m) = n_kept", name="one_byte_indices"),
+        CheckConstraint(
+            "octet_length(strain) = 2 * n_kept AND octet_length(score) = 2 * n_kept", name="two_byte_columns"
+        ),
+        {"comment": "Pairs with another supercell within a strain level, packed"},
+    )  # fmt: skip
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    row: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="of the tile")
+    col_from: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, comment="of the tile")
+    max_strain: Mapped[float] = mapped_column(
+        Double, primary_key=True, comment="the level: one of the run's strain_levels, dimensionless"
+    )
+    n_kept: Mapped[int] = mapped_column(Integer, comment="pairs whose bit is set")
+    kept: Mapped[bytes] = mapped_column(
+        LargeBinary, comment="one bit a pair of the tile: bit k mod 8 of byte k / 8 is pair k's, as get_bit counts"
+    )
+    n: Mapped[bytes] = mapped_column(LargeBinary, comment="uint8, cells of the bottom in the supercell")
+    m: Mapped[bytes] = mapped_column(LargeBinary, comment="uint8, cells of the top in the supercell")
+    strain: Mapped[bytes] = mapped_column(
+        LargeBinary, comment="uint16, largest principal Hencky strain of the misfit in units of 1e-6"
+    )
+    score: Mapped[bytes] = mapped_column(LargeBinary, comment="uint16, geometric score in units of 1/65535")
 
 
 class Candidate(Base):

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stackscreen.pairs.limits import PairLimits
-from stackscreen.pairs.match import MatchedRow
+from stackscreen.pairs.match import MatchedLevel, MatchedRow
 from stackscreen.pairs.shapes import ShapeTable
 
 _LEVEL, _AREA = 0.75, 0.5
@@ -117,9 +117,14 @@ class ShapeIndex:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The matches of a row within narrower limits, or the same: each at most that of the limits asked for."""
+    """The matches of a row within narrower limits, or the same: each at most that of the limits asked for.
 
-    found: MatchedRow
+    Attributes:
+        found: one whole row for the strain limit and each strain level that are asked for, the widest first.
+        limits: within which they were searched for.
+    """
+
+    found: tuple[MatchedRow, ...]
     limits: PairLimits
 
 
@@ -134,10 +139,13 @@ class RowMatcher:
         self._index = index
         self._begin = index.offset[:-1].copy()
         self._first = 0
-        k = index.n_columns
-        self._product = np.empty(k, np.uint16)
-        self._value, self._stretch = np.empty(k), np.empty(k)
-        self._n, self._m = np.empty(k, np.uint8), np.empty(k, np.uint8)
+        limits = index.table.limits
+        self._windows = 2.0 * np.array([limits.max_strain, *reversed(limits.strain_levels)])
+        # The widest level first; those of one column lie side by side.
+        size = (index.n_columns, len(self._windows))
+        self._product = np.empty(size, np.uint16)
+        self._value, self._stretch = np.empty(size), np.empty(size)
+        self._n, self._m = np.empty(size, np.uint8), np.empty(size, np.uint8)
         self._found = np.empty(int(np.diff(index.offset).max(initial=0)) * 8 + 64, np.int32)
 
     def match(self, row: int, first_column: int, known: Known | None = None) -> MatchedRow:
@@ -161,16 +169,28 @@ class RowMatcher:
             row, table.ln_area, table.n_atoms, table.max_index, table.first, table.start, table.shape_re,
             table.shape_im, index.packed, index.shape, index.re, index.im, index.ln_area, index.offset, self._begin,
             index.base, index.width, index.lowest_area, index.n_areas, index.level_step, index.area_step,
-            2.0 * table.limits.max_strain, table.limits.max_atoms, searched_n, searched_area, self._found,
+            self._windows, table.limits.max_atoms, searched_n, searched_area, self._found,
             self._product, self._value, self._stretch, self._n, self._m,
         ):  # fmt: skip
             # One column of cells holds more than there was room for; asking again changes nothing that was found.
             self._found = np.empty(2 * len(self._found), np.int32)
-        n, m = self._n[first_column:].copy(), self._m[first_column:].copy()
-        value, stretch = (np.where(n > 0, kept[first_column:], 0.0) for kept in (self._value, self._stretch))
+        n, m = self._n[first_column:, 0].copy(), self._m[first_column:, 0].copy()
+        strain = np.full(len(n), np.nan)
+        matched = np.flatnonzero(n)
+        strain[matched] = self._strain(matched + first_column, 0)
+        levels: list[MatchedLevel] = []
+        for level in range(len(self._windows) - 1, 0, -1):
+            own_n, own_m = self._n[first_column:, level], self._m[first_column:, level]
+            wider_n, wider_m = self._n[first_column:, level - 1], self._m[first_column:, level - 1]
+            at = np.flatnonzero((own_n > 0) & ((own_n != wider_n) | (own_m != wider_m)))
+            levels.append(MatchedLevel(at, own_n[at], own_m[at], self._strain(at + first_column, level)))
+        return MatchedRow(n, m, strain, tuple(levels))
+
+    def _strain(self, columns: NDArray[np.int64], level: int) -> NDArray[np.float64]:
+        """Strain of what was found for some columns within a level."""
+        value = self._value[columns, level]
         distance = np.log1p(value + np.sqrt(value * (value + 2.0)))
-        strain = np.where(n > 0, 0.5 * (stretch + distance), np.nan)
-        return MatchedRow(n, m, strain)
+        return np.asarray(0.5 * (self._stretch[columns, level] + distance))
 
     def _take_over(self, row: int, first_column: int, known: Known | None) -> tuple[int, float]:
         """Begin with what is known.
@@ -180,13 +200,15 @@ class RowMatcher:
         """
         if known is None:
             return 0, -np.inf
-        matched, limits = known.found.n > 0, self._index.table.limits
-        product = known.found.n.astype(np.uint16) * known.found.m
-        self._product[first_column:][matched] = product[matched]
-        self._n[first_column:], self._m[first_column:] = known.found.n, known.found.m
-        # As a stretch without any change of shape: the sum of the two is what counts.
-        self._value[first_column:][matched] = 0.0
-        self._stretch[first_column:][matched] = 2.0 * known.found.strain[matched]
+        limits = self._index.table.limits
+        for level, found in enumerate(known.found):
+            matched = found.n > 0
+            columns = first_column + np.flatnonzero(matched)
+            self._product[columns, level] = (found.n.astype(np.uint16) * found.m)[matched]
+            self._n[first_column:, level], self._m[first_column:, level] = found.n, found.m
+            # As a stretch without any change of shape: the sum of the two is what counts.
+            self._value[columns, level] = 0.0
+            self._stretch[columns, level] = 2.0 * found.strain[matched]
         if (known.limits.max_strain, known.limits.max_atoms) != (limits.max_strain, limits.max_atoms):
             return 0, -np.inf
         area = math.log(known.limits.max_area)
@@ -279,7 +301,7 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
     n_areas: int,
     level_step: float,
     area_step: float,
-    window: float,
+    windows: np.ndarray,
     max_atoms: int,
     searched_n: int,
     searched_area: float,
@@ -292,6 +314,7 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
 ) -> bool:
     """Find the matches of one row; False if `found` is too short for a column of cells."""
     slack = 1e-12
+    window, tightest = windows[0], windows.shape[0] - 1
     w2 = window * window
     # cosh(w) - 1 = w²/2 · (1 + w²/12 + ...), and the farthest Δ Re τ at distance w, in units of √(Im τ₁ Im τ₂)
     reach = np.sqrt(w2 * (1.0 + w2 / 12.0 + w2 * w2 / 300.0)) * (1.0 + 1e-9)
@@ -347,24 +370,28 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
                         e = found[h]
                         j, m = packed[e] >> 8, packed[e] & 255
                         area = n * m
-                        if area > product[j] or atoms + m * n_atoms[j] > max_atoms:
+                        # What is smallest within a tighter level is no smaller than what is within a wider one.
+                        if area > product[j, tightest] or atoms + m * n_atoms[j] > max_atoms:
                             continue
                         k = shape[e]
                         re_gap, im_gap = x - shape_re[k], y - shape_im[k]
                         v = (re_gap * re_gap + im_gap * im_gap) / (2.0 * y * shape_im[k])
                         apart = abs(np.log(m / n) - (ln_area[row] - ln_area[j]))
-                        room = window + slack - apart
-                        r2 = room * room
-                        if room < 0.0 or v > r2 * (0.5 + r2 * (1.0 / 24.0 + r2 * (1.0 / 720.0 + r2 / 40320.0))):
-                            continue
-                        if area == product[j]:
-                            old = value[j]
-                            before = stretch[j] + np.log1p(old + np.sqrt(old * (old + 2.0)))
-                            if apart + np.log1p(v + np.sqrt(v * (v + 2.0))) >= before:
+                        for limit in range(tightest + 1):
+                            room = windows[limit] + slack - apart
+                            r2 = room * room
+                            if room < 0.0 or v > r2 * (0.5 + r2 * (1.0 / 24.0 + r2 * (1.0 / 720.0 + r2 / 40320.0))):
+                                break
+                            if area > product[j, limit]:
                                 continue
-                        product[j] = area
-                        value[j] = v
-                        stretch[j] = apart
-                        out_n[j] = n
-                        out_m[j] = m
+                            if area == product[j, limit]:
+                                old = value[j, limit]
+                                before = stretch[j, limit] + np.log1p(old + np.sqrt(old * (old + 2.0)))
+                                if apart + np.log1p(v + np.sqrt(v * (v + 2.0))) >= before:
+                                    continue
+                            product[j, limit] = area
+                            value[j, limit] = v
+                            stretch[j, limit] = apart
+                            out_n[j, limit] = n
+                            out_m[j, limit] = m
     return True

@@ -13,13 +13,37 @@ no matrix is decomposed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stackscreen.pairs.limits import PairLimits
 from stackscreen.pairs.shapes import ShapeTable
+
+ROUNDING = 5e-13
+"""Strains of so little more than a limit are within it: limits may be met exactly (equal areas, say)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedLevel:
+    """The smallest supercells within a strain level, where they are others than those of the next wider level.
+
+    Of every other pair the supercell of the next wider level is this level's too if its strain is within the level, and
+    if not, the level has none: what is within the tighter is within the wider, where it was not the smallest.
+
+    Attributes:
+        at: which of the K pairs, rising, shape (E,).
+        n, m, strain: as in `MatchedRow`, shape (E,).
+    """
+
+    at: NDArray[np.int64]
+    n: NDArray[np.uint8]
+    m: NDArray[np.uint8]
+    strain: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +53,46 @@ class MatchedRow:
     Attributes:
         n, m: cells of the lower and the upper lattice, shape (K,), uint8; 0 where none lies within the limits.
         strain: largest principal Hencky strain of the whole misfit, shape (K,), dimensionless; NaN where none.
+        levels: the same for each of the limits' strain levels, in their order.
     """
 
     n: NDArray[np.uint8]
     m: NDArray[np.uint8]
     strain: NDArray[np.float64]
+    levels: tuple[MatchedLevel, ...] = ()
+
+    @classmethod
+    def of_levels(cls, widest_first: Sequence[MatchedRow]) -> MatchedRow:
+        """From one whole row for each level and the limits, the widest first."""
+        levels = []
+        for wider, row in pairwise(widest_first):
+            at = np.flatnonzero((row.n > 0) & ((row.n != wider.n) | (row.m != wider.m)))
+            levels.append(MatchedLevel(at, row.n[at], row.m[at], row.strain[at]))
+        widest = widest_first[0]
+        return cls(widest.n, widest.m, widest.strain, tuple(reversed(levels)))
+
+    def within(self, limits: PairLimits, level: float) -> MatchedRow:
+        """The smallest supercells within one of the limits' strain levels alone, or within all of the limits.
+
+        Args:
+            limits: of the search that found the row.
+            level: its `max_strain`, or one of its strain levels.
+        """
+        n, m, strain = self.n.copy(), self.m.copy(), self.strain.copy()
+        for own, kept in zip(reversed(limits.strain_levels), reversed(self.levels), strict=True):
+            if own >= level:
+                n[kept.at], m[kept.at], strain[kept.at] = kept.n, kept.m, kept.strain
+        beyond = ~(strain <= level + ROUNDING)
+        n[beyond], m[beyond], strain[beyond] = 0, 0, np.nan
+        return MatchedRow(n, m, strain)
+
+    def turned(self, over: NDArray[np.bool_]) -> MatchedRow:
+        """The same with the two sides of some pairs exchanged, shape (K,)."""
+        levels = (
+            MatchedLevel(one.at, np.where(over[one.at], one.m, one.n), np.where(over[one.at], one.n, one.m), one.strain)
+            for one in self.levels
+        )
+        return MatchedRow(np.where(over, self.m, self.n), np.where(over, self.n, self.m), self.strain, tuple(levels))
 
 
 @njit(cache=True, nogil=True)
@@ -142,6 +201,22 @@ def match_row(table: ShapeTable, row: int, columns: NDArray[np.int64]) -> Matche
         columns: numbers of the upper lattices, shape (K,).
     """
     columns = np.ascontiguousarray(columns, np.int64)
+    limits = table.limits
+    found = [_within(table, row, columns, limits.max_strain)]
+    for level in reversed(limits.strain_levels):
+        wider = found[-1]
+        n, m, strain = (values.copy() for values in (wider.n, wider.m, wider.strain))
+        # What the wider limit found well within the level is the level's: nothing smaller is there, and of equally
+        # large ones it is the least strained.
+        asked = np.flatnonzero((wider.n > 0) & ~(wider.strain < level - ROUNDING))
+        again = _within(table, row, columns[asked], level)
+        n[asked], m[asked], strain[asked] = again.n, again.m, again.strain
+        found.append(MatchedRow(n, m, strain))
+    return MatchedRow.of_levels(found)
+
+
+def _within(table: ShapeTable, row: int, columns: NDArray[np.int64], max_strain: float) -> MatchedRow:
+    """The smallest supercells within one limit of strain."""
     n = np.empty(len(columns), np.uint8)
     m = np.empty(len(columns), np.uint8)
     strain = np.empty(len(columns), np.float64)
@@ -155,7 +230,7 @@ def match_row(table: ShapeTable, row: int, columns: NDArray[np.int64]) -> Matche
         table.start,
         table.shape_re,
         table.shape_im,
-        table.limits.max_strain,
+        max_strain,
         table.limits.max_atoms,
         n,
         m,

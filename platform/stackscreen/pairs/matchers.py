@@ -19,7 +19,10 @@ class Matcher(Protocol):
     """Finds the smallest coincidence lattices of rows of the pair matrix. Not for two threads at a time."""
 
     def match(self, row: int, first_column: int) -> MatchedRow:
-        """The smallest supercell of lattice `row` with columns `first_column` and later: see `RowMatcher.match`."""
+        """The smallest supercell of lattice `row` with columns `first_column` and later: see `RowMatcher.match`.
+
+        And within each strain level of the limits, where it is another: see `MatchedRow.levels`.
+        """
 
     def match_rows(self, rows: Sequence[int], first_columns: Sequence[int]) -> Iterator[MatchedRow]:
         """Those of several rows, one after another; the form in which a GPU is kept busy."""

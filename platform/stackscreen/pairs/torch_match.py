@@ -148,22 +148,23 @@ class TorchMatcher:
         columns = self._columns_since(first)
         width = self._index.n_columns - first
         size = len(rows) * width
-        product = torch.full((size,), _NO_PRODUCT, dtype=torch.int32, device=self.device)
-        strain = torch.full((size,), math.inf, dtype=torch.float64, device=self.device)
-        cells = torch.full((size,), 256, dtype=torch.int32, device=self.device)
+        limits = self._index.table.limits
+        within = (limits.max_strain, *reversed(limits.strain_levels))
+        smallest = [_Smallest.none(size, self.device) for _ in within]
         shapes = self._shapes(torch.as_tensor(rows, device=self.device))
         starts = torch.as_tensor(first_columns, device=self.device)
         for entry, shape in self._near(columns, shapes):
-            pair, n, m, stretch = self._exact(columns, shapes, entry, shape, starts)
-            _keep_smallest(pair[0] * width + pair[1] - first, n, m, stretch, product, strain, cells)
-        matched = product < _NO_PRODUCT
-        n = torch.where(matched, cells, 0)
-        m = torch.where(matched, product // cells, 0)
-        strain[~matched] = math.nan
-        all_n, all_m = (values.to(torch.uint8).cpu().numpy().reshape(len(rows), width) for values in (n, m))
-        all_strain = strain.cpu().numpy().reshape(len(rows), width)
+            pair, n, m, stretch, value = self._exact(columns, shapes, entry, shape, starts)
+            place = pair[0] * width + pair[1] - first
+            strain = 0.5 * (stretch + torch.log1p(value + torch.sqrt(value * (value + 2.0))))
+            for limit, kept in zip(within, smallest, strict=True):
+                fits = _fits(stretch, value, limit)
+                kept.take(place[fits], n[fits], m[fits], strain[fits])
+        whole = [kept.rows(len(rows), width) for kept in smallest]
         for k, own_first in enumerate(first_columns - first):
-            yield MatchedRow(*(values[k, own_first:].copy() for values in (all_n, all_m, all_strain)))
+            yield MatchedRow.of_levels(
+                [MatchedRow(*(values[k, own_first:].copy() for values in level)) for level in whole]
+            )
 
     def _columns_since(self, first: int) -> _Columns:
         """The grid without most of the columns before `first`."""
@@ -245,8 +246,8 @@ class TorchMatcher:
 
     def _exact(
         self, columns: _Columns, shapes: _Shapes, entry: Tensor, shape: Tensor, first_columns: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor]:
-        """Those within the limits, by double precision: (row of the band, column), n, m and strain."""
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor, Tensor]:
+        """Those within the limits, by double precision: (row of the band, column), n, m, |Δ ln area| and cosh d - 1."""
         limits = self._index.table.limits
         packed = columns.packed[entry]
         column, m = (packed >> 8).long(), (packed & 255).long()
@@ -256,38 +257,63 @@ class TorchMatcher:
         re_gap, im_gap = shapes.re[shape] - self._shape_re[other], y - other_im
         v = (re_gap * re_gap + im_gap * im_gap) / (2.0 * y * other_im)
         stretch = (torch.log(m.double() / n.double()) - (self._ln_area[row] - self._ln_area[column])).abs()
-        # A tolerance for limits met exactly, as in the search by rows.
-        room = 2.0 * limits.max_strain + 1e-12 - stretch
-        r2 = room * room
         within = (
             (column >= first_columns[band_row])
             & (n * self._n_atoms[row] + m * self._n_atoms[column] <= limits.max_atoms)
-            & (room >= 0.0)
-            & (v <= r2 * (0.5 + r2 * (1.0 / 24.0 + r2 * (1.0 / 720.0 + r2 / 40320.0))))
+            & _fits(stretch, v, limits.max_strain)
         )
-        v = v[within]
-        strain = 0.5 * (stretch[within] + torch.log1p(v + torch.sqrt(v * (v + 2.0))))
-        return (band_row[within], column[within]), n[within], m[within], strain
+        return (band_row[within], column[within]), n[within], m[within], stretch[within], v[within]
 
 
-def _keep_smallest(
-    pair: Tensor, n: Tensor, m: Tensor, found: Tensor, product: Tensor, strain: Tensor, cells: Tensor
-) -> None:
-    """Take matches into the results of their pairs: least n·m, of these the least strain, of these the least n."""
-    area = (n * m).int()
-    before = product[pair]
-    product.scatter_reduce_(0, pair, area, "amin")
-    smallest = product[pair]
-    # A smaller supercell makes what was kept of larger ones void.
-    strain[pair[smallest < before]] = math.inf
-    chosen = area == smallest
-    pair, n, found = pair[chosen], n[chosen].int(), found[chosen]
-    before_strain = strain[pair]
-    strain.scatter_reduce_(0, pair, found, "amin")
-    least = strain[pair]
-    cells[pair[least < before_strain]] = 256
-    chosen = found == least
-    cells.scatter_reduce_(0, pair[chosen], n[chosen], "amin")
+def _fits(stretch: Tensor, value: Tensor, max_strain: float) -> Tensor:
+    """Whether ½ |ln of the areas' ratio| + ½ d is within a limit of strain, by cosh d - 1."""
+    # A tolerance for limits met exactly, as in the search by rows.
+    room = 2.0 * max_strain + 1e-12 - stretch
+    r2 = room * room
+    return (room >= 0.0) & (value <= r2 * (0.5 + r2 * (1.0 / 24.0 + r2 * (1.0 / 720.0 + r2 / 40320.0))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Smallest:
+    """The smallest supercell so far of each pair of a band within one limit of strain: n·m, strain and n."""
+
+    product: Tensor
+    strain: Tensor
+    cells: Tensor
+
+    @classmethod
+    def none(cls, size: int, device: torch.device) -> _Smallest:
+        """No pair has any."""
+        return cls(
+            torch.full((size,), _NO_PRODUCT, dtype=torch.int32, device=device),
+            torch.full((size,), math.inf, dtype=torch.float64, device=device),
+            torch.full((size,), 256, dtype=torch.int32, device=device),
+        )
+
+    def take(self, pair: Tensor, n: Tensor, m: Tensor, found: Tensor) -> None:
+        """Take in matches of some pairs: least n·m, of these the least strain, of these the least n."""
+        area = (n * m).int()
+        before = self.product[pair]
+        self.product.scatter_reduce_(0, pair, area, "amin")
+        smallest = self.product[pair]
+        # A smaller supercell makes what was kept of larger ones void.
+        self.strain[pair[smallest < before]] = math.inf
+        chosen = area == smallest
+        pair, n, found = pair[chosen], n[chosen].int(), found[chosen]
+        before_strain = self.strain[pair]
+        self.strain.scatter_reduce_(0, pair, found, "amin")
+        least = self.strain[pair]
+        self.cells[pair[least < before_strain]] = 256
+        chosen = found == least
+        self.cells.scatter_reduce_(0, pair[chosen], n[chosen], "amin")
+
+    def rows(self, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
+        """n, m and strain, each of shape (height, width)."""
+        matched = self.product < _NO_PRODUCT
+        cells = (torch.where(matched, self.cells, 0), torch.where(matched, self.product // self.cells, 0))
+        n, m = (values.to(torch.uint8).cpu().numpy().reshape(height, width) for values in cells)
+        strain = torch.where(matched, self.strain, math.nan)
+        return n, m, strain.cpu().numpy().reshape(height, width)
 
 
 def _expand(count: Tensor, total: int | None = None) -> tuple[Tensor, Tensor]:
