@@ -21,22 +21,25 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.hardware import describe
+from stackscreen.pairs import PairLimits
 from stackscreen.query.candidates import Order, published_run
 from stackscreen.query.criteria import Criteria
 from stackscreen.query.reading import reading, reading_engine
-from stackscreen.scan.cache import COLUMNS, open_cache
+from stackscreen.scan.cache import open_cache
 from stackscreen.scan.kernel import Tiles
 from stackscreen.scan.layout import PairLayout
+from stackscreen.scan.levels import Kept, Levels
 from stackscreen.scan.members import Directory
 from stackscreen.scan.scanner import Scanner, cache_folder
 from stackscreen.scan.store import locked, remove
-from stackscreen.screening.compute import NO_MATCH
 from stackscreen.screening.members import MemberTable
+from stackscreen.screening.packing import COLUMNS, NO_MATCH, STRAIN_UNIT
 from stackscreen.settings import get_settings
 
 FILTERS = (
     ("", "-score"),
     ("strain.max=0.005", "-score"),
+    ("strain.max=0.007", "n_atoms"),
     ("strain.max=0.01&n_atoms.max=60", "-score"),
     ("n_atoms.max=20", "strain"),
     ("area.max=100", "-score"),
@@ -60,6 +63,8 @@ FILTERS = (
         "-score",
     ),
 )
+KEPT_PART = {0.005: 0.013, 0.01: 0.07}
+"""Strain levels, and the part of all pairs of which each keeps another supercell than the next wider one."""
 _SYMBOLS = (
     "H", "B", "C", "N", "O", "F", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu",
     "Zn", "As", "Se", "Br", "Mo", "Cd", "Te", "I", "W", "Pb", "Hg", "Tl", "Bi", "Hf", "Zr",
@@ -128,6 +133,33 @@ def pairs(folder: Path, layout: PairLayout, generator: np.random.Generator, *, p
     )
 
 
+def levels(layout: PairLayout, tiles: Tiles, generator: np.random.Generator) -> Levels:
+    """What two strain levels keep of random pairs: as large a part of all pairs as of C2DB's."""
+    limits = PairLimits(0.02, 400.0, 200, tuple(KEPT_PART))
+    starts, first = layout.starts(), layout.first_columns()
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in Kept._fields[1:]}
+    kept = [0]
+    for row in range(layout.n_rows):
+        strain = tiles.strain[starts[row] : starts[row + 1]]
+        columns, strains = [], []
+        for level, part in sorted(KEPT_PART.items(), reverse=True):
+            beyond = (strain != NO_MATCH) & (strain > level / STRAIN_UNIT)
+            chosen = np.flatnonzero(
+                beyond & (generator.random(strain.size, np.float32) < part / (0.5 * (1 - level / 0.02)))
+            )
+            columns.append(chosen)
+            strains.append(generator.integers(0, round(level / STRAIN_UNIT) + 1, chosen.size, np.uint16))
+        column = np.concatenate(columns)
+        order = np.argsort(column, kind="stable")
+        parts["column"].append((first[row] + column[order]).astype(np.uint32))
+        parts["strain"].append(np.concatenate(strains)[order])
+        for name in ("n", "m"):
+            parts[name].append(generator.integers(1, 61, column.size, np.uint8))
+        parts["score"].append(generator.integers(1, 65_536, column.size, np.uint16))
+        kept.append(kept[-1] + column.size)
+    return Levels(limits, Kept(np.array(kept), **{name: np.concatenate(values) for name, values in parts.items()}))
+
+
 @contextmanager
 def random_run(layers: int, faces: int, workers: int | None) -> Iterator[tuple[Scanner, str]]:
     """A scanner of random pairs, and what it scans in words."""
@@ -135,7 +167,7 @@ def random_run(layers: int, faces: int, workers: int | None) -> Iterator[tuple[S
     directory = members(layers, faces, generator)
     with tempfile.TemporaryDirectory(prefix="stackscreen-bench-") as folder:
         tiles = pairs(Path(folder), directory.layout, generator)
-        yield Scanner(directory, tiles, workers), "random pairs"
+        yield Scanner(directory, tiles, workers, levels=levels(directory.layout, tiles, generator)), "random pairs"
 
 
 @contextmanager
@@ -151,7 +183,7 @@ def published(refill: bool, workers: int | None) -> Iterator[tuple[Scanner, str]
             with locked(folder):
                 remove(folder / f"run-{run.id}")
         began = time.perf_counter()
-        tiles = open_cache(connection, folder, run.id)
+        opened = open_cache(connection, folder, run.id)
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         directory = Directory.load(connection, run.id)
@@ -159,7 +191,7 @@ def published(refill: bool, workers: int | None) -> Iterator[tuple[Scanner, str]
             "opened" if filled else f"filled from the database's tiles in {seconds:.1f} s, with its checks, and opened"
         )
         yield (
-            Scanner(directory, tiles, workers),
+            Scanner(directory, opened.tiles, workers, levels=opened.levels),
             f"pairs of the published run {run.id} (cache {told}; members read in {time.perf_counter() - began:.1f} s)",
         )
     engine.dispose()
@@ -185,8 +217,9 @@ def main(arguments: list[str]) -> None:
         began = time.perf_counter()
         scanner.scan(Criteria.from_query("layers.either=MoS2&n.min=1&m.min=1&score.min=0"), Order())
         first = time.perf_counter() - began
-        for column in scanner.tiles:
-            column.max()  # into the page cache
+        files = (*scanner.tiles, *(scanner.levels.kept if scanner.levels else ()))
+        for column in files:
+            column.max(initial=0)  # into the page cache
         lines = []
         for query, order in FILTERS:
             criteria, key = Criteria.from_query(query), Order.parse(order)
@@ -195,7 +228,7 @@ def main(arguments: list[str]) -> None:
             computing = 1000 * (time.process_time() - before) / options.repeat
             times = sorted(1000 * one.seconds for one in found)
             lines.append((query or "(none)", order, found[0].count, times[len(times) // 2], times[-1], computing))
-        size = sum(column.nbytes for column in scanner.tiles)
+        size = sum(column.nbytes for column in files)
         layout = scanner.directory.layout
     print(f"{describe()}\n")
     print(

@@ -100,6 +100,7 @@ def blueprint(engine: Engine, reader: Reader, page_size: int) -> Blueprint:
             sort=str(view.order),
             pairs=found.pairs,
             total=found.count,
+            note=found.note,
             rows=found.rows[:limit],
             max_limit=LISTED,
         )

@@ -45,7 +45,7 @@ from schema.engine import make_engine
 from schema.migrate import upgrade
 from schema.plane_lattice import PlaneLattice
 from stackscreen.pairs import PairLimits, ShapeTable, match_row
-from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
+from stackscreen.screening.packing import NO_MATCH, STRAIN_UNIT
 from stackscreen.screening.score import geometric_score
 
 MAX_ATOMS = 80

@@ -251,6 +251,8 @@ def _register_summary(app: Dash, engine: Engine, reader: Reader) -> None:
                 found = reader.scan(run, view.criteria, view.order)
                 listed = f"; the best {len(found.rows):,} are listed" if found.count > len(found.rows) else ""
                 summary = [html.B(f"{found.count:,}"), f" of {found.pairs:,} pairs with a coincidence lattice{listed} "]
+                if found.note:
+                    summary.append(html.Span(f"({found.note}) "))
             else:
                 share = f" of {run.n_candidates:,}" if run.n_candidates and view.criteria.conditions else ""
                 summary = [html.B(f"{reader.count(run, view.criteria):,}"), f"{share} candidates "]

@@ -7,6 +7,7 @@
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -138,6 +139,11 @@ class ScreenSettings(_Group):
     )
     max_area: Annotated[float, Unit("Å²")] = Field(400.0, gt=0, le=4000, description="area of the common supercell")
     max_atoms: int = Field(200, ge=2, description="atoms in the common supercell")
+    strain_levels: Annotated[tuple[float, ...], Unit("1")] = Field(
+        (0.005, 0.01, 0.02, 0.03),
+        description="total misfits within each of which the smallest supercell is kept too, as far as they are below "
+        "max_strain",
+    )
     edges: Literal["PBE", "HSE06", "G0W0"] = Field(
         "PBE",
         description="functional of all band edges, gaps and work functions that are aligned; never mixed in a run",
@@ -165,6 +171,15 @@ class ScreenSettings(_Group):
     candidate_max_hull_energy: Annotated[float, Unit("eV/atom")] = Field(
         0.2, ge=0, description="energy above the convex hull up to which a layer may be part of a candidate"
     )
+
+    @field_validator("strain_levels")
+    @classmethod
+    def _rise(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        # To the unit in which tiles keep strains, so that what is within a level can be told from a tile.
+        whole = all(abs(level * 1e6 - round(level * 1e6)) < 1e-6 for level in levels)
+        if not whole or any(lower >= upper for lower, upper in pairwise((0.0, *levels, 0.200001))):
+            raise ValueError("the levels must rise from above 0 to at most 0.2, in whole millionths: [0.005, 0.01]")
+        return levels
 
 
 class AnalystSettings(_Group):

@@ -75,55 +75,103 @@ COMMENT ON COLUMN analyst.run_members.n_atoms IS 'atoms per cell; of the whole s
 COMMENT ON COLUMN analyst.run_members.area IS 'Å², cell';
 COMMENT ON COLUMN analyst.run_members.since IS 'run that brought it, as it is';
 
+-- Tiles: see pair_tile and pair_tile_level. These three are put into the plan of whoever calls them, so they set nothing.
+-- substring before get_byte: of columns that are stored out of line, only the wanted bytes are read.
+CREATE FUNCTION analyst.unpacked(
+    packed_n bytea, packed_m bytea, packed_strain bytea, packed_score bytea, element integer
+)
+RETURNS TABLE (n integer, m integer, strain integer, score integer)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT get_byte(substring(packed_n FROM element + 1 FOR 1), 0),
+           get_byte(substring(packed_m FROM element + 1 FOR 1), 0),
+           get_byte(substring(packed_strain FROM 2 * element + 1 FOR 2), 0)
+               + 256 * get_byte(substring(packed_strain FROM 2 * element + 1 FOR 2), 1),
+           get_byte(substring(packed_score FROM 2 * element + 1 FOR 2), 0)
+               + 256 * get_byte(substring(packed_score FROM 2 * element + 1 FOR 2), 1)
+$$;
+COMMENT ON FUNCTION analyst.unpacked(bytea, bytea, bytea, bytea, integer) IS
+'One element, counted from 0, of the packed columns of a tile: cells n and m, strain in 1e-6, geometric score in 1/65535';
+
+CREATE FUNCTION analyst.kept_element(kept bytea, pair integer)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN get_bit(substring(kept FROM pair / 8 + 1 FOR 1), pair % 8) = 1
+                THEN (bit_count(substring(kept FROM 1 FOR pair / 8))
+                      + bit_count(get_byte(substring(kept FROM pair / 8 + 1 FOR 1), 0)::bit(8)
+                                  & ((1 << pair % 8) - 1)::bit(8)))::integer END
+$$;
+COMMENT ON FUNCTION analyst.kept_element(bytea, integer) IS
+'Where a strain level keeps a pair of its tile, counted from 0: the number of bits set before the pair''s own; null where that is not set';
+
+CREATE FUNCTION analyst.kept_within(run integer, tile_row integer, tile_col_from integer, pair integer, most integer)
+RETURNS TABLE (n integer, m integer, strain integer, score integer)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT u.n, u.m, u.strain, u.score
+    FROM public.pair_tile_level l
+    CROSS JOIN LATERAL (SELECT analyst.kept_element(l.kept, pair) AS element) AS own
+    CROSS JOIN LATERAL analyst.unpacked(l.n, l.m, l.strain, l.score, own.element) AS u
+    WHERE l.run_id = run AND l.row = tile_row AND l.col_from = tile_col_from
+      AND own.element IS NOT NULL AND u.strain <= most
+    ORDER BY l.max_strain DESC
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION analyst.kept_within(integer, integer, integer, integer, integer) IS
+'What the strain levels keep of one pair of a tile within a strain in 1e-6: the widest level''s supercell that lies within; no row where none does';
+
 -- Any pair of any run whose tiles are kept, also those that are no candidates, straight from the packed tiles.
--- substring before get_byte: of a tile that is stored out of line, only the wanted bytes are read.
-CREATE FUNCTION analyst.pairs_of_member(run integer, number integer)
+CREATE FUNCTION analyst.pairs_of_member(run integer, number integer, max_strain double precision DEFAULT NULL)
 RETURNS TABLE (partner integer, below boolean, n integer, m integer, strain integer, score integer)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
     WITH me AS (
-        SELECT s.*, r.id AS asked
+        -- 65535 is no match: within it is every pair as it is
+        SELECT s.*, r.id AS asked, coalesce(greatest(least(floor($3 * 1e4 + 1e-6), 65534), -1), 65535)::integer AS most
         FROM screening_run r
         JOIN screening_member s ON s.run_id = r.space_id AND s.since <= r.id AND (s.until IS NULL OR s.until > r.id)
         WHERE r.id = run AND s.member = number
     ), own AS MATERIALIZED (
         -- || brings a tile that is stored out of line into memory once, not once an element
-        SELECT t.col_from, t.n_pairs, t.n || ''::bytea AS n, t.m || ''::bytea AS m, t.strain || ''::bytea AS strain,
-               t.score || ''::bytea AS score
+        SELECT t.run_id, t.row, t.col_from, t.n_pairs, t.n || ''::bytea AS n, t.m || ''::bytea AS m,
+               t.strain || ''::bytea AS strain, t.score || ''::bytea AS score
         FROM me JOIN pair_tile t ON t.run_id = me.since AND t.row = me.member
     ), found AS (
         -- whole tiles of its own row
-        SELECT t.col_from + k AS partner, get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
-               get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
-               get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score
-        FROM own t CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
+        SELECT t.col_from + k AS partner, t.run_id, t.row, t.col_from, k, u.n, u.m, u.strain, u.score
+        FROM own t
+        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k
+        CROSS JOIN LATERAL analyst.unpacked(t.n, t.m, t.strain, t.score, k) AS u
         UNION ALL
         -- one element of each tile whose columns hold it: the earlier ones it was founded with, and later members'
-        SELECT t.row, get_byte(substring(t.n FROM k + 1 FOR 1), 0), get_byte(substring(t.m FROM k + 1 FOR 1), 0),
-               get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 0)
-                   + 256 * get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 1),
-               get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 0)
-                   + 256 * get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 1)
+        SELECT t.row, t.run_id, t.row, t.col_from, k, u.n, u.m, u.strain, u.score
         FROM me
         JOIN screening_run r ON r.space_id = me.run_id AND r.id <= me.asked
         JOIN pair_tile t ON t.run_id = r.id AND t.row <> me.member
          AND me.member >= t.col_from AND me.member < t.col_from + t.n_pairs
         CROSS JOIN LATERAL (SELECT me.member - t.col_from AS k) AS place
+        CROSS JOIN LATERAL analyst.unpacked(t.n, t.m, t.strain, t.score, k) AS u
     )
     SELECT f.partner,
            CASE WHEN (me.surface_id IS NULL) = (p.surface_id IS NULL) THEN me.material_id <= p.material_id
                 ELSE me.surface_id IS NOT NULL END,
-           f.n, f.m, f.strain, f.score
+           CASE WHEN f.strain <= me.most THEN f.n ELSE coalesce(kept.n, 0) END,
+           CASE WHEN f.strain <= me.most THEN f.m ELSE coalesce(kept.m, 0) END,
+           CASE WHEN f.strain <= me.most THEN f.strain ELSE coalesce(kept.strain, 65535) END,
+           CASE WHEN f.strain <= me.most THEN f.score ELSE coalesce(kept.score, 0) END
     FROM me
     CROSS JOIN found f
     JOIN screening_member p ON p.run_id = me.run_id AND p.member = f.partner
      AND p.since <= me.asked AND (p.until IS NULL OR p.until > me.asked)
+    LEFT JOIN LATERAL analyst.kept_within(f.run_id, f.row, f.col_from, f.k, me.most) AS kept
+      ON f.strain > me.most AND f.strain < 65535
     WHERE me.surface_id IS NULL OR p.surface_id IS NULL
 $$;
-COMMENT ON FUNCTION analyst.pairs_of_member(integer, integer) IS
-'All pairs of one member of a run, by number, as packed in its tiles: partner, whether the member lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in 1e-6 (65535 = none), geometric score in 1/65535; no row where the run''s tiles were dropped';
+COMMENT ON FUNCTION analyst.pairs_of_member(integer, integer, double precision) IS
+'All pairs of one member of a run, by number, as packed in its tiles: partner, whether the member lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in 1e-6 (65535 = none), geometric score in 1/65535; with max_strain in %, of the smallest supercell kept within it: exact at the run''s limit and its strain_levels, between two of them it may miss a larger one; no row where the run''s tiles were dropped';
 
-CREATE FUNCTION analyst.pairs_of(material_uid text)
+CREATE FUNCTION analyst.pairs_of(material_uid text, max_strain double precision DEFAULT NULL)
 RETURNS TABLE (partner_uid text, partner text, below boolean, n integer, m integer, strain double precision, score double precision)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
@@ -132,14 +180,14 @@ AS $$
     FROM screening_run r
     JOIN screening_member me ON me.run_id = r.space_id AND me.uid = material_uid
      AND me.since <= r.id AND (me.until IS NULL OR me.until > r.id)
-    CROSS JOIN LATERAL analyst.pairs_of_member(r.id, me.member) f
+    CROSS JOIN LATERAL analyst.pairs_of_member(r.id, me.member, $2) f
     JOIN screening_member p ON p.run_id = r.space_id AND p.member = f.partner
     WHERE r.state = 'published'
 $$;
-COMMENT ON FUNCTION analyst.pairs_of(text) IS
-'All pairs of one material in the published run: partner, whether the material lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), geometric score 0 to 1';
+COMMENT ON FUNCTION analyst.pairs_of(text, double precision) IS
+'All pairs of one material in the published run: partner, whether the material lies below it, cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), geometric score 0 to 1; with max_strain in %, of the smallest supercell kept within it: exact at the run''s limit and its strain_levels (analyst.runs), between two of them it may miss a larger one';
 
-CREATE FUNCTION analyst.pair(one_uid text, other_uid text)
+CREATE FUNCTION analyst.pair(one_uid text, other_uid text, max_strain double precision DEFAULT NULL)
 RETURNS TABLE (bottom_uid text, top_uid text, bottom text, top text, n integer, m integer, strain double precision,
                n_atoms integer, area double precision, score double precision)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
@@ -160,21 +208,29 @@ AS $$
                -- the tile is that of the one that came later; of two that came together with the space, the lower's
                CASE WHEN greatest(b.since, u.since) = b.run_id THEN b.member ELSE greatest(b.member, u.member) END AS row,
                CASE WHEN greatest(b.since, u.since) = b.run_id THEN u.member ELSE least(b.member, u.member) END AS col,
-               greatest(b.since, u.since) AS made_by
+               greatest(b.since, u.since) AS made_by,
+               coalesce(greatest(least(floor($3 * 1e4 + 1e-6), 65534), -1), 65535)::integer AS most
         FROM sides b
         JOIN sides u ON u.run_id = b.run_id AND (b.uid, u.uid) IN ((one_uid, other_uid), (other_uid, one_uid))
         WHERE u.surface_id IS NULL AND (b.surface_id IS NOT NULL OR b.material_id <= u.material_id)
-    ), found AS (
-        SELECT o.*, get_byte(substring(t.n FROM k + 1 FOR 1), 0) AS n,
-               get_byte(substring(t.m FROM k + 1 FOR 1), 0) AS m,
-               get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 0)
-                   + 256 * get_byte(substring(t.strain FROM 2 * k + 1 FOR 2), 1) AS strain,
-               get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 0)
-                   + 256 * get_byte(substring(t.score FROM 2 * k + 1 FOR 2), 1) AS score
+    ), tile AS (
+        SELECT o.*, t.col_from, o.col - t.col_from AS k, u.n, u.m, u.strain, u.score
         FROM ordered o
         JOIN pair_tile t ON t.run_id = o.made_by AND t.row = o.row
          AND o.col >= t.col_from AND o.col < t.col_from + t.n_pairs
-        CROSS JOIN LATERAL (SELECT o.col - t.col_from AS k) AS place
+        CROSS JOIN LATERAL analyst.unpacked(t.n, t.m, t.strain, t.score, o.col - t.col_from) AS u
+    ), found AS (
+        SELECT t.bottom_uid, t.top_uid, t.bottom, t.top, t.atoms_below, t.atoms_above, t.area_below, t.area_above,
+               t.part, within.n, within.m, within.strain, within.score
+        FROM tile t
+        CROSS JOIN LATERAL (
+            SELECT t.n, t.m, t.strain, t.score WHERE t.strain <= t.most
+            UNION ALL
+            SELECT coalesce(kept.n, 0), coalesce(kept.m, 0), coalesce(kept.strain, 65535), coalesce(kept.score, 0)
+            FROM (SELECT) AS always
+            LEFT JOIN analyst.kept_within(t.made_by, t.row, t.col_from, t.k, t.most) AS kept ON true
+            WHERE t.strain > t.most
+        ) AS within
     )
     SELECT bottom_uid, top_uid, bottom, top, n, m, nullif(strain, 65535) / 1e4::double precision,
            CASE WHEN n > 0 THEN n * atoms_below + m * atoms_above END,
@@ -182,13 +238,14 @@ AS $$
            score / 65535::double precision
     FROM found
 $$;
-COMMENT ON FUNCTION analyst.pair(text, text) IS
-'One pair of the published run, candidate or not, whichever way round it is named: cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), atoms and area in Å² of the supercell, geometric score 0 to 1; no row where the run has no such pair';
+COMMENT ON FUNCTION analyst.pair(text, text, double precision) IS
+'One pair of the published run, candidate or not, whichever way round it is named: cells n (bottom) and m (top) of the smallest supercell (0 = none within the limits), strain in % (largest principal Hencky strain), atoms and area in Å² of the supercell, geometric score 0 to 1; with max_strain in %, of the smallest supercell kept within it: exact at the run''s limit and its strain_levels (analyst.runs), between two of them it may miss a larger one; no row where the run has no such pair';
 
 CREATE VIEW analyst.runs AS
 SELECT r.id, r.state, r.n_monolayers, r.n_surfaces, r.n_pairs, r.n_matched, r.n_candidates,
        r.max_strain * 100 AS max_strain, r.max_area, r.max_atoms, r.candidate_rule, r.edges, r.created_at, r.published_at,
-       b.blocks, b.blocks_done, b.block_seconds, r.base_run_id AS continues, r.matched_run_id AS matches_of
+       b.blocks, b.blocks_done, b.block_seconds, r.base_run_id AS continues, r.matched_run_id AS matches_of,
+       ARRAY(SELECT 100 * level FROM unnest(r.strain_levels) AS level ORDER BY level) AS strain_levels
 FROM screening_run r
 LEFT JOIN LATERAL (
     SELECT count(*) AS blocks, count(*) FILTER (WHERE state = 'done') AS blocks_done, sum(seconds) AS block_seconds
@@ -215,16 +272,21 @@ COMMENT ON COLUMN analyst.runs.block_seconds IS 's, sum of the blocks'' times';
 COMMENT ON COLUMN analyst.runs.continues IS 'earlier run all of whose unchanged pairs it shows as they are; null if it computed every pair';
 COMMENT ON COLUMN analyst.runs.matches_of IS 'earlier run whose coincidence lattices it took over; null if it searched for them';
 
-CREATE FUNCTION analyst.strain_histogram(material_uid text, bins integer DEFAULT 20)
+COMMENT ON COLUMN analyst.runs.strain_levels IS '%, tighter limits of strain, within each of which the smallest supercell of a pair is kept too';
+
+CREATE FUNCTION analyst.strain_histogram(
+    material_uid text, bins integer DEFAULT 20, max_strain double precision DEFAULT NULL
+)
 RETURNS TABLE (strain_from double precision, strain_to double precision, pairs bigint)
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = public, pg_temp
 AS $$
     WITH limits AS (
-        SELECT max_strain, least(greatest(coalesce(bins, 20), 1), 1000) AS n FROM analyst.runs WHERE state = 'published'
+        SELECT greatest(least(r.max_strain, $3), 1e-4) AS max_strain, least(greatest(coalesce(bins, 20), 1), 1000) AS n
+        FROM analyst.runs r WHERE r.state = 'published'
     ), found AS MATERIALIZED (
         -- strain is known to 1e-4 %, so that a pair at the limit may lie a hair above it
         SELECT CASE WHEN p.n > 0 THEN least(width_bucket(p.strain, 0, l.max_strain, l.n), l.n) END AS bin
-        FROM analyst.pairs_of(material_uid) p CROSS JOIN limits l
+        FROM analyst.pairs_of(material_uid, $3) p CROSS JOIN limits l
     ), counted AS (
         SELECT bin, count(*) AS pairs FROM found WHERE bin IS NOT NULL GROUP BY bin
     )
@@ -233,5 +295,5 @@ AS $$
     WHERE EXISTS (SELECT FROM found)
     ORDER BY k
 $$;
-COMMENT ON FUNCTION analyst.strain_histogram(text, integer) IS
-'How the matched pairs of one material in the published run are distributed over strain: from 0 to the run''s largest strain in equal bins (1 to 1000; default 20), ends in %, a bin holding its lower end; pairs without a match are in none; no row for an unknown material';
+COMMENT ON FUNCTION analyst.strain_histogram(text, integer, double precision) IS
+'How the matched pairs of one material in the published run are distributed over strain: from 0 to the run''s largest strain, or to max_strain in % and then by the smallest supercell kept within it (as analyst.pairs_of), in equal bins (1 to 1000; default 20), ends in %, a bin holding its lower end; pairs without a match are in none; no row for an unknown material';

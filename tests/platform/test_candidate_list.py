@@ -22,11 +22,12 @@ from stackscreen.query.criteria import Criteria, CriteriaError, condition
 from stackscreen.query.fields import FIELDS, FieldKind
 from stackscreen.query.reading import reading
 from stackscreen.scan import candidate_list
-from stackscreen.scan.cache import TilesMissingError, sweep
+from stackscreen.scan.cache import sweep
 from stackscreen.scan.candidate_cache import DRAW, open_candidates
 from stackscreen.scan.candidate_list import CandidateList
 from stackscreen.scan.members import Directory
 from stackscreen.scan.reader import CacheUnavailableError, Reader
+from stackscreen.screening.packing import TilesMissingError
 from stackscreen.settings import Settings
 
 SORTED = [key for key, field in FIELDS.items() if field.expression is not None]

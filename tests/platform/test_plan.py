@@ -25,6 +25,7 @@ RATES = Rates(
     candidates_by_atoms={20: 0.001, 40: 0.005},
     tile_bytes_per_pair=6.4,
     candidate_bytes=300.0,
+    kept={0.005: 0.01, 0.01: 0.07},
     cache_bytes_per_pair=6.0,
     shapes_per_layer=200.0,
     computing="a test",

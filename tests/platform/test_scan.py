@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from benchmarks.scan import FILTERS, members, pairs
+from benchmarks.scan import FILTERS, levels, members, pairs
 from schema.vocabulary import AlignmentType, InterfaceKind
 from stackscreen.query.candidates import Order, published_run
 from stackscreen.query.conditions import where
@@ -26,10 +27,11 @@ from stackscreen.query.reading import reading
 from stackscreen.scan.cache import open_cache
 from stackscreen.scan.kernel import STRETCH, Tiles
 from stackscreen.scan.layout import PairLayout
+from stackscreen.scan.levels import Levels
 from stackscreen.scan.members import Directory
 from stackscreen.scan.scanner import Scanner
-from stackscreen.screening.compute import STRAIN_UNIT
 from stackscreen.screening.describe import derived_columns
+from stackscreen.screening.packing import STRAIN_UNIT
 from stackscreen.settings import Settings
 
 PACKED = {"n": 1.0, "m": 1.0, "n_atoms": 1.0, "strain": STRAIN_UNIT, "score": 1 / 65535}
@@ -124,13 +126,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Directory, Tiles]:
 
 
 @pytest.fixture(scope="module")
-def naive(made: tuple[Directory, Tiles]) -> Naive:
-    return Naive(*made)
+def kept(made: tuple[Directory, Tiles]) -> Levels:
+    return levels(made[0].layout, made[1], np.random.default_rng(8))
 
 
 @pytest.fixture(scope="module")
-def scanner(made: tuple[Directory, Tiles]) -> Scanner:
-    return Scanner(*made)
+def scanner(made: tuple[Directory, Tiles], kept: Levels) -> Scanner:
+    return Scanner(*made, levels=kept)
+
+
+def narrowed(scanner: Scanner, criteria: Criteria) -> Naive:
+    """Every pair with the supercell of the widest level that lies within the strain that a filter allows."""
+    asked = [one.value for one in criteria.conditions if (one.field, one.operator) == ("strain", "max")]
+    limit = min([65534, *(int(np.floor(float(value) / STRAIN_UNIT + 1e-6)) for value in asked)])  # type: ignore[arg-type]
+    tiles, layout = Tiles(*(column.copy() for column in scanner.tiles)), scanner.directory.layout
+    assert scanner.levels is not None
+    kept, starts, first = scanner.levels.kept, layout.starts(), layout.first_columns()
+    for row in range(layout.n_rows):
+        for e in range(kept.start[row], kept.start[row + 1]):
+            at = starts[row] + kept.column[e] - first[row]
+            if tiles.strain[at] > limit >= kept.strain[e]:
+                for column, values in zip(tiles, kept[2:], strict=True):
+                    column[at] = values[e]
+    return Naive(scanner.directory, tiles)
 
 
 RANGES = {
@@ -181,10 +199,9 @@ def _pairs(scanner: Scanner, rows: list[dict[str, Any]]) -> list[tuple[int, int]
 
 @hypothesis_settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(criteria=filters(), key=st.sampled_from([k for k in RANGES if k != "hull_energy"]), down=st.booleans())
-def test_any_filter_finds_what_a_naive_pass_finds(
-    scanner: Scanner, naive: Naive, criteria: Criteria, key: str, down: bool
-) -> None:
+def test_any_filter_finds_what_a_naive_pass_finds(scanner: Scanner, criteria: Criteria, key: str, down: bool) -> None:
     criteria, order = _resolved(criteria, scanner.directory), Order(key, down)
+    naive = narrowed(scanner, criteria)
     passes = naive.holds(criteria)
     found = scanner.scan(criteria, order, best=20)
     assert found.count == passes.sum()
@@ -192,34 +209,63 @@ def test_any_filter_finds_what_a_naive_pass_finds(
 
 
 @pytest.mark.parametrize(("query", "order"), FILTERS)
-def test_the_filters_of_the_benchmark_find_what_a_naive_pass_finds(
-    scanner: Scanner, naive: Naive, query: str, order: str
-) -> None:
+def test_the_filters_of_the_benchmark_find_what_a_naive_pass_finds(scanner: Scanner, query: str, order: str) -> None:
     criteria, key = Criteria.from_query(query), Order.parse(order)
+    naive = narrowed(scanner, criteria)
     passes = naive.holds(criteria)
     found = scanner.scan(criteria, key, best=50)
     assert found.count == passes.sum()
-    assert _pairs(scanner, found.rows) == naive.best(passes, key, 50)
+    best = naive.best(passes, key, 50)
+    assert _pairs(scanner, found.rows) == best
+    at = {pair: k for k, pair in enumerate(zip(naive.bottom.tolist(), naive.top.tolist(), strict=True))}
+    for row, pair in zip(found.rows, best, strict=True):
+        assert all(row[name] == naive.columns[name][at[pair]] for name in ("n", "m", "n_atoms"))
+        assert row["strain"] == pytest.approx(naive.columns["strain"][at[pair]], abs=1e-7)
+
+
+def test_a_tighter_strain_finds_supercells_that_the_widest_limit_did_not_keep(
+    made: tuple[Directory, Tiles], scanner: Scanner
+) -> None:
+    for strain in (0.005, 0.007, 0.01):
+        criteria = Criteria.from_query(f"strain.max={strain}")
+        assert scanner.scan(criteria, best=0).count > Scanner(*made).scan(criteria, best=0).count
+    whole = Criteria.from_query("strain.max=0.02")
+    assert scanner.scan(whole, best=0).count == scanner.scan(Criteria(), best=0).count
+
+
+@pytest.mark.parametrize(
+    ("strain", "said"),
+    [
+        (None, None), (0.03, None), (0.02, None), (0.01, None), (0.005, None),
+        (0.007, "between the strain levels 0.5 % and 1 %"),
+        (0.015, "between the strain levels 1 % and 2 %"),
+        (0.004, "0.4 % lies below 0.5 %"),
+    ],
+)  # fmt: skip
+def test_only_a_strain_between_two_levels_is_answered_with_a_warning(
+    scanner: Scanner, strain: float | None, said: str | None
+) -> None:
+    note = scanner.scan(Criteria.from_query("" if strain is None else f"strain.max={strain}"), best=0).note
+    assert note is None if said is None else note is not None and said in note
 
 
 def test_rows_longer_than_a_stretch_are_scanned_whole(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     directory = members(STRETCH + 300, 2, generator)
     tiles = pairs(tmp_path, directory.layout, generator)
-    found = Scanner(directory, tiles).scan(Criteria.from_query("strain.max=0.004&score.min=0.2"), best=7)
-    passes = (tiles.strain <= 4000) & (tiles.score >= 13107)
-    assert found.count == passes.sum()
-    places = np.lexsort((np.arange(passes.size), -tiles.score.astype(int)))
-    rows, columns = directory.layout.locate(places[passes[places]][:7])
-    uids = directory.uids
-    assert [(r["bottom_uid"], r["top_uid"]) for r in found.rows] == [
-        (uids[i], uids[j]) for i, j in zip(rows, columns, strict=True)
-    ]
+    scanner = Scanner(directory, tiles, levels=levels(directory.layout, tiles, generator))
+    for query in ("strain.max=0.004&score.min=0.2", "strain.max=0.01", "score.min=0.9"):
+        criteria = Criteria.from_query(query)
+        naive = narrowed(scanner, criteria)
+        passes = naive.holds(criteria)
+        found = scanner.scan(criteria, best=7)
+        assert found.count == passes.sum()
+        assert _pairs(scanner, found.rows) == naive.best(passes, Order(), 7)
 
 
-def test_one_thread_and_many_find_the_same(made: tuple[Directory, Tiles], scanner: Scanner) -> None:
+def test_one_thread_and_many_find_the_same(made: tuple[Directory, Tiles], kept: Levels) -> None:
     criteria = Criteria.from_query("alignment.in=II&strain.max=0.01")
-    few, many = Scanner(*made, workers=1).scan(criteria), Scanner(*made, workers=7).scan(criteria)
+    few, many = (Scanner(*made, workers=workers, levels=kept).scan(criteria) for workers in (1, 7))
     assert (few.count, few.rows) == (many.count, many.rows)
 
 
@@ -243,13 +289,24 @@ def test_a_number_of_rows_that_cannot_be_had_is_refused(scanner: Scanner) -> Non
     assert scanner.scan(Criteria(), best=0).rows == []
 
 
-# The tiles themselves in plain SQL: every pair with what its members and its packed bytes say.
+# The tiles themselves in plain SQL: every pair with what its members and its packed bytes say, of several supercells
+# that tile and strain levels keep with the widest one that lies within a strain.
 EVERY_PAIR = """
-    WITH pair AS (
-        SELECT t.row, t.col_from + k AS col, get_byte(t.n, k) AS n, get_byte(t.m, k) AS m,
-               get_byte(t.strain, 2 * k) + 256 * get_byte(t.strain, 2 * k + 1) AS strain,
-               get_byte(t.score, 2 * k) + 256 * get_byte(t.score, 2 * k + 1) AS score
+    WITH kept AS (
+        SELECT t.row, t.col_from + k AS col, k AS place, 1.0 AS level, t.n, t.m, t.strain, t.score
         FROM pair_tile t CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k WHERE t.run_id = :run
+        UNION ALL
+        SELECT t.row, t.col_from + k, row_number() OVER (PARTITION BY l.row, l.col_from, l.max_strain ORDER BY k) - 1,
+               l.max_strain, l.n, l.m, l.strain, l.score
+        FROM pair_tile t JOIN pair_tile_level l USING (run_id, row, col_from)
+        CROSS JOIN LATERAL generate_series(0, t.n_pairs - 1) AS k WHERE t.run_id = :run AND get_bit(l.kept, k) = 1
+    ), packed AS (
+        SELECT row, col, level, get_byte(n, place::int) AS n, get_byte(m, place::int) AS m,
+               get_byte(strain, 2 * place::int) + 256 * get_byte(strain, 2 * place::int + 1) AS strain,
+               get_byte(score, 2 * place::int) + 256 * get_byte(score, 2 * place::int + 1) AS score
+        FROM kept
+    ), pair AS (
+        SELECT DISTINCT ON (row, col) * FROM packed WHERE strain <= :most ORDER BY row, col, level DESC
     )
     SELECT b.uid AS bottom, u.uid AS top
     FROM pair p
@@ -263,6 +320,9 @@ IN_SQL = {
     "strain.max=0.005&n_atoms.max=40": "p.strain <= 5000 AND p.n * b.n_atoms + p.m * u.n_atoms <= 40",
     "n.max=1&m.max=1": "p.n = 1 AND p.m = 1",
     "score.min=0.5": "p.score >= 32768",
+    "strain.max=0.01": "true",
+    "strain.max=0.008&n_atoms.max=60": "p.n * b.n_atoms + p.m * u.n_atoms <= 60",
+    "strain.max=0.01&layers.either=MoS2": "'MoS2' IN (b.formula, u.formula)",
     "kind.in=2d-on-bulk&strain.max=0.01": "b.surface_id IS NOT NULL AND p.strain <= 10000",
     "kind.in=heterobilayer&layers.either=MoS2": "b.surface_id IS NULL AND b.member <> u.member "
     "AND 'MoS2' IN (b.formula, u.formula)",
@@ -295,7 +355,9 @@ def test_the_scan_of_the_starter_set_is_what_plain_sql_finds_in_its_tiles(
 ) -> None:
     with reading(screened_engine) as connection:
         statement = text(EVERY_PAIR.format(condition=IN_SQL[query]))
-        expected = [tuple(row) for row in connection.execute(statement, {"run": published_run(connection).id})]
+        most = max([int(float(strain) * 1e6) for strain in re.findall(r"strain.max=([0-9.]+)", query)] or [65535])
+        asked = {"run": published_run(connection).id, "most": most}
+        expected = [tuple(row) for row in connection.execute(statement, asked)]
     found = starter.scan(Criteria.from_query(query), best=200)
     assert 0 < found.count == len(expected)
     assert [(row["bottom_uid"], row["top_uid"]) for row in found.rows] == expected[:200]
@@ -337,8 +399,9 @@ def test_the_cache_is_opened_by_its_run(starter: Scanner, screened_system: Setti
     with reading(screened_engine) as connection:
         run = published_run(connection)
         again = open_cache(connection, screened_system.data_dir / "cache", run.id)
-    assert again.n.size == run.n_pairs
-    assert not again.n.flags.writeable
+    assert again.tiles.n.size == run.n_pairs
+    assert not again.tiles.n.flags.writeable
+    assert again.levels.limits.strain_levels == (0.005, 0.01)
 
 
 def _command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Engine, insert, text, update
 
 from schema import PairBlock, PairTile, ScreeningRun
 from stackscreen.scan import store
-from stackscreen.scan.cache import COLUMNS, TilesMissingError, open_cache, sweep
+from stackscreen.scan.cache import open_cache, sweep
 from stackscreen.scan.layout import PairLayout
 from stackscreen.screening.blocks import cut
+from stackscreen.screening.packing import COLUMNS, TilesMissingError
 
 LAYERS, FACES = 9, 3
 
@@ -69,7 +70,7 @@ def run(connection: Connection) -> tuple[int, dict[str, bytes]]:
 
 
 def _is_copy(connection: Connection, folder: Path, run: tuple[int, dict[str, bytes]]) -> bool:
-    tiles = open_cache(connection, folder, run[0])
+    tiles = open_cache(connection, folder, run[0]).tiles
     return {name: column.tobytes() for name, column in zip(COLUMNS, tiles, strict=True)} == run[1]
 
 
@@ -135,7 +136,7 @@ def test_the_cache_of_another_database_with_the_same_run_number_is_not_used(
 def test_maps_stay_valid_when_the_cache_is_filled_anew(
     connection: Connection, run: tuple[int, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    tiles = open_cache(connection, tmp_path, run[0])
+    tiles = open_cache(connection, tmp_path, run[0]).tiles
     (tmp_path / f"run-{run[0]}" / "manifest.json").unlink()
     assert _is_copy(connection, tmp_path, run)
     assert tiles.strain.tobytes() == run[1]["strain"]
@@ -169,7 +170,7 @@ from pathlib import Path
 from schema.engine import make_engine
 from stackscreen.scan.cache import open_cache
 with make_engine(sys.argv[1]).connect() as connection:
-    for column in open_cache(connection, Path(sys.argv[2]), int(sys.argv[3])):
+    for column in open_cache(connection, Path(sys.argv[2]), int(sys.argv[3])).tiles:
         sys.stdout.buffer.write(column.tobytes())
 """
 

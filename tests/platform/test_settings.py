@@ -124,7 +124,7 @@ def test_no_password_survives_masking(password: str, scheme: str) -> None:
 
 
 def test_no_strain_is_allowed_that_a_tile_cannot_hold() -> None:
-    from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
+    from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT
 
     largest = next(m.le for m in ScreenSettings.model_fields["max_strain"].metadata if hasattr(m, "le"))
     assert round(largest / STRAIN_UNIT) < NO_MATCH

@@ -272,11 +272,13 @@ def scan(
     if as_json:
         answer = {
             "run": run.id, "filter": criteria.to_json(), "order": str(best), "pairs": found.pairs, "count": found.count,
-            "seconds": round(found.seconds, 4), "rows": found.rows,
+            "seconds": round(found.seconds, 4), "note": found.note, "rows": found.rows,
         }  # fmt: skip
         print(json.dumps(answer, ensure_ascii=False))
         return
     step(f"run {run.id}: {found.count:,} of {found.pairs:,} pairs in {1000 * found.seconds:.0f} ms")
+    if found.note:
+        step(found.note)
     _print_rows(found.rows)
 
 

@@ -2,12 +2,13 @@
 
 from stackscreen.pairs.dense import Known, RowMatcher, ShapeIndex
 from stackscreen.pairs.limits import PairLimits
-from stackscreen.pairs.match import MatchedRow, match_row
+from stackscreen.pairs.match import MatchedLevel, MatchedRow, match_row
 from stackscreen.pairs.shapes import ShapeTable
 from stackscreen.pairs.solution import NoCoincidenceError, PairSolution, solve_pair
 
 __all__ = [
     "Known",
+    "MatchedLevel",
     "MatchedRow",
     "NoCoincidenceError",
     "PairLimits",

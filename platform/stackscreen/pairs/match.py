@@ -78,6 +78,8 @@ class MatchedRow:
             limits: of the search that found the row.
             level: its `max_strain`, or one of its strain levels.
         """
+        if level >= limits.max_strain:
+            return MatchedRow(self.n, self.m, self.strain)
         n, m, strain = self.n.copy(), self.m.copy(), self.strain.copy()
         for own, kept in zip(reversed(limits.strain_levels), reversed(self.levels), strict=True):
             if own >= level:
@@ -205,7 +207,7 @@ def match_row(table: ShapeTable, row: int, columns: NDArray[np.int64]) -> Matche
     found = [_within(table, row, columns, limits.max_strain)]
     for level in reversed(limits.strain_levels):
         wider = found[-1]
-        n, m, strain = (values.copy() for values in (wider.n, wider.m, wider.strain))
+        n, m, strain = wider.n.copy(), wider.m.copy(), wider.strain.copy()
         # What the wider limit found well within the level is the level's: nothing smaller is there, and of equally
         # large ones it is the least strained.
         asked = np.flatnonzero((wider.n > 0) & ~(wider.strain < level - ROUNDING))

@@ -163,7 +163,10 @@ class TorchMatcher:
         whole = [kept.rows(len(rows), width) for kept in smallest]
         for k, own_first in enumerate(first_columns - first):
             yield MatchedRow.of_levels(
-                [MatchedRow(*(values[k, own_first:].copy() for values in level)) for level in whole]
+                [
+                    MatchedRow(n[k, own_first:].copy(), m[k, own_first:].copy(), strain[k, own_first:].copy())
+                    for n, m, strain in whole
+                ]
             )
 
     def _columns_since(self, first: int) -> _Columns:

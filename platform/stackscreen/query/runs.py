@@ -24,7 +24,7 @@ class RunReport:
         run, state, error, created_at, published_at: see `schema.ScreeningRun`.
         inputs: engine version, functional of the band edges, and SHA-256 of all inputs, of the members, and of all
             tiles and candidates if done.
-        limits, candidate_rule: what was asked for; strain as a fraction, area in Å².
+        limits, candidate_rule: what was asked for; strains as fractions, area in Å².
         counts: members, pairs, matched pairs, candidates.
         models: version, target, name, family and digest of each model used.
         blocks: number of blocks by state.
@@ -42,7 +42,7 @@ class RunReport:
     created_at: datetime
     published_at: datetime | None
     inputs: dict[str, str | None]
-    limits: dict[str, float]
+    limits: dict[str, Any]
     candidate_rule: dict[str, Any]
     counts: dict[str, int | None]
     models: list[dict[str, Any]]
@@ -168,7 +168,8 @@ def show(connection: Connection, run_id: int) -> RunReport:
         inputs={"engine_version": run.engine_version, "edges": str(run.edges),
                 "inputs_digest": run.inputs_digest.hex(), "members_digest": digests.members,
                 "results_digest": digests.results},
-        limits={"max_strain": run.max_strain, "max_area": run.max_area, "max_atoms": run.max_atoms},
+        limits={"max_strain": run.max_strain, "max_area": run.max_area, "max_atoms": run.max_atoms,
+                "strain_levels": run.strain_levels},
         candidate_rule=run.candidate_rule,
         counts={"monolayers": run.n_monolayers, "surfaces": run.n_surfaces, "pairs": run.n_pairs,
                 "matched": run.n_matched, "candidates": run.n_candidates},
@@ -229,7 +230,8 @@ def diff(connection: Connection, before: int, after: int, examples: int = EXAMPL
 
 def _limits(run: Any) -> dict[str, Any]:
     rule = {f"candidate_rule.{key}": value for key, value in run.candidate_rule.items()}
-    limits = {key: getattr(run, key) for key in ("engine_version", "edges", "max_strain", "max_area", "max_atoms")}
+    asked = ("engine_version", "edges", "max_strain", "max_area", "max_atoms", "strain_levels")
+    limits = {key: getattr(run, key) for key in asked}
     return limits | rule
 
 

@@ -1,6 +1,7 @@
-"""All pairs of a run as four files that any process maps into memory: see `stackscreen.scan.store`.
+"""All pairs of a run as files that any process maps into memory: see `stackscreen.scan.store`.
 
 <data_dir>/cache/run-<id>/   n, m, strain, score: one element a pair, in the order of `PairLayout`
+                             kept_*: what the strain levels keep, see `stackscreen.scan.levels.Kept`
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, exists, select
@@ -17,12 +18,19 @@ from sqlalchemy.orm import aliased
 
 from schema import Candidate, PairBlock, PairTile, ScreeningRun
 from schema.vocabulary import BlockState, RunState
+from stackscreen.pairs import PairLimits
 from stackscreen.scan.kernel import Tiles
 from stackscreen.scan.layout import PairLayout
+from stackscreen.scan.levels import Kept, Levels
 from stackscreen.scan.store import ColumnFiles, Wanted, clear_leftovers, locked, open_columns, remove
+from stackscreen.screening.packing import COLUMN_KIND, COLUMNS, TilesMissingError
+from stackscreen.screening.runs import limits_of_run
 from stackscreen.screening.spaces import RunKey
-from stackscreen.screening.tiles import COLUMNS, Places, Seen, TilesMissingError, read_rows
+from stackscreen.screening.tiles import Places, RowOfPairs, Seen, read_rows
 
+KEPT: Final = {"start": "<i8", "column": COLUMN_KIND, **COLUMNS}
+"""The columns of `stackscreen.scan.levels.Kept`, and the type of an element."""
+_KEPT: Final = "kept_"
 _NAME: Final = re.compile(r"(run|candidates)-(\d+)")
 
 
@@ -33,6 +41,7 @@ class Ledger:
     Attributes:
         run: the run.
         layout: its members.
+        limits: within which pairs were matched, with the strain levels.
         digest: SHA-256 over inputs and the digests of all blocks of the space up to the run, which cover every byte
             of their tiles.
         n_matched: by run and block, pairs with a coincidence lattice.
@@ -41,6 +50,7 @@ class Ledger:
 
     run: RunKey
     layout: PairLayout
+    limits: PairLimits
     digest: str
     n_matched: dict[tuple[int, int], int]
     n_candidates: int
@@ -74,11 +84,18 @@ def read_ledger(connection: Connection, run_id: int) -> Ledger:
     n_candidates = run.n_candidates
     if n_candidates is None:  # every block is done, and nobody has published it yet
         n_candidates = sum(block.n_candidates or 0 for block in blocks if block.run_id == run_id)
-    return Ledger(RunKey(run_id, run.space_id), layout, hasher.hexdigest(), n_matched, n_candidates)
+    return Ledger(RunKey(run_id, run.space_id), layout, limits_of_run(run), hasher.hexdigest(), n_matched, n_candidates)
 
 
-def open_cache(connection: Connection, folder: Path, run_id: int) -> Tiles:
-    """The tiles of a run, mapped read-only; filled first if there is no cache that can be trusted.
+class CachedPairs(NamedTuple):
+    """All pairs of a run, mapped read-only."""
+
+    tiles: Tiles
+    levels: Levels
+
+
+def open_cache(connection: Connection, folder: Path, run_id: int) -> CachedPairs:
+    """The pairs of a run, mapped read-only; filled first if there is no cache that can be trusted.
 
     Args:
         connection: of a transaction that sees the run; the filling reads the tiles through it.
@@ -90,20 +107,34 @@ def open_cache(connection: Connection, folder: Path, run_id: int) -> Tiles:
         StoreChangedError, OSError: see `stackscreen.scan.store.open_columns`.
     """
     ledger = read_ledger(connection, run_id)
-    wanted = Wanted(f"run-{run_id}", ledger.digest, COLUMNS, ledger.layout.n_pairs)
-    return Tiles(**open_columns(folder, wanted, lambda files: _write(connection, files, ledger)))
+    wanted = Wanted(
+        f"run-{run_id}",
+        ledger.digest,
+        COLUMNS,
+        ledger.layout.n_pairs,
+        {_KEPT + name: kind for name, kind in KEPT.items()},
+    )
+    columns = open_columns(folder, wanted, lambda files: _write(connection, files, ledger))
+    return CachedPairs(
+        Tiles(**{name: columns[name] for name in COLUMNS}),
+        Levels(ledger.limits, Kept(**{name: columns[_KEPT + name] for name in KEPT})),
+    )
 
 
 def _write(connection: Connection, files: ColumnFiles, ledger: Ledger) -> None:
-    """The four files, a few megabytes at a time.
+    """The files, a few megabytes at a time.
 
     Raises:
         TilesMissingError: the tiles do not cover every pair once, or match other numbers than the ledger's.
     """
     members, seen = Places.of(connection, ledger.run), Seen({})
-    for row in read_rows(connection, ledger.run, members, np.arange(len(members)), seen):
+    levels = ledger.limits.strain_levels
+    starts = [0]
+    for row in read_rows(connection, ledger.run, members, np.arange(len(members)), seen, levels):
         for name in COLUMNS:
             files.append(name, row.columns[name].tobytes())
+        starts.append(starts[-1] + _append_kept(files, row))
+    files.append(_KEPT + "start", np.array(starts, KEPT["start"]).tobytes())
     # Rows of members that are gone are not read: then there are fewer.
     whole = len(members) == members.n_founding and ledger.run.id == ledger.run.space_id
     counted = ledger.n_matched
@@ -116,6 +147,20 @@ def _write(connection: Connection, files: ColumnFiles, ledger: Ledger) -> None:
             f"Block {wrong[0][1]} of run {wrong[0][0]} matches other pairs than were counted.",
             hint="The tiles come back with a restored database, or when everything is screened anew.",
         )
+
+
+def _append_kept(files: ColumnFiles, row: RowOfPairs) -> int:
+    """What the levels keep of a row; how many elements."""
+    if not any(level.at.size for level in row.levels):
+        return 0
+    widest_first = row.levels[::-1]
+    at = np.concatenate([level.at for level in widest_first])
+    order = np.argsort(at, kind="stable")
+    files.append(_KEPT + "column", (row.first + at[order]).astype(KEPT["column"]).tobytes())
+    for name in COLUMNS:
+        values = np.concatenate([level.columns[name] for level in widest_first])
+        files.append(_KEPT + name, values[order].tobytes())
+    return int(at.size)
 
 
 def sweep(connection: Connection, folder: Path) -> list[int]:

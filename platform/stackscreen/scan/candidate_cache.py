@@ -18,8 +18,9 @@ from sqlalchemy import REAL, Connection, Integer, SmallInteger, Text, bindparam,
 from schema import Candidate, ScreeningMember
 from stackscreen.query.fields import FIELDS, Field, FieldKind
 from stackscreen.query.pictures import SAMPLE
-from stackscreen.scan.cache import TilesMissingError, read_ledger
+from stackscreen.scan.cache import read_ledger
 from stackscreen.scan.store import ColumnFiles, Columns, Wanted, open_columns
+from stackscreen.screening.packing import TilesMissingError
 from stackscreen.screening.spaces import RunKey, of_run
 
 BOTTOM, TOP, DRAW = "bottom", "top", "draw"

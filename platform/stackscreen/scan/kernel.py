@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from stackscreen.pairs.common_area import common_area, part_of_bottom
+from stackscreen.scan.levels import Kept, narrow_one, narrow_stretch
 
 STRETCH: Final = 2048
 """Pairs looked at together."""
@@ -85,6 +86,8 @@ class Asked(NamedTuple):
         order: quantity that the best are chosen by.
         descending: whether the best are the largest.
         best: how many best pairs are wanted.
+        narrowed: whether a pair beyond the highest strain is looked at with the supercell that a strain level keeps
+            within it.
     """
 
     active: NDArray[np.bool_]
@@ -95,6 +98,7 @@ class Asked(NamedTuple):
     order: int
     descending: bool
     best: int
+    narrowed: bool
 
 
 _N, _M, _STRAIN, _SCORE = int(Quantity.N), int(Quantity.M), int(Quantity.STRAIN), int(Quantity.SCORE)
@@ -310,8 +314,47 @@ def _rank(
 
 
 @njit(cache=True, nogil=True)
+def _part(tiles: Tiles, begin: int, end: int) -> Tiles:
+    return Tiles(tiles.n[begin:end], tiles.m[begin:end], tiles.strain[begin:end], tiles.score[begin:end])
+
+
+@njit(cache=True, nogil=True)
+def _narrowed(stretch: Tiles, kept: Kept, row: int, first: int, asked: Asked, buffers: Tiles) -> Tiles:
+    """A stretch with the supercells within the highest strain asked for, in the buffers."""
+    out = _part(buffers, 0, stretch.n.size)
+    of_cells = False
+    for quantity in (_N, _M, _ATOMS, _AREA):
+        of_cells |= asked.active[quantity] | (asked.order == quantity)
+    if of_cells:  # otherwise nobody looks at them, and they need not be read
+        out.n[:] = stretch.n
+        out.m[:] = stretch.m
+    out.strain[:] = stretch.strain
+    out.score[:] = stretch.score
+    narrow_stretch(kept, row, first, np.uint16(asked.high[_STRAIN]), out.n, out.m, out.strain, out.score)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _gathered(
+    tiles: Tiles, kept: Kept, row: int, base: int, columns: np.ndarray, asked: Asked, buffers: Tiles
+) -> Tiles:
+    """Some columns of a row, in the buffers, with the supercells within the highest strain asked for."""
+    out = _part(buffers, 0, columns.size)
+    for k in range(columns.size):
+        at = base + columns[k]
+        out.n[k], out.m[k] = tiles.n[at], tiles.m[at]
+        out.strain[k], out.score[k] = tiles.strain[at], tiles.score[at]
+    if asked.narrowed:
+        limit = np.uint16(asked.high[_STRAIN])
+        for k in range(columns.size):
+            narrow_one(kept, row, columns[k], k, limit, out.n, out.m, out.strain, out.score)
+    return out
+
+
+@njit(cache=True, nogil=True)
 def scan_rows(
     tiles: Tiles,
+    kept: Kept,
     starts: np.ndarray,
     rows: np.ndarray,
     n_monolayers: int,
@@ -330,6 +373,7 @@ def scan_rows(
 
     Args:
         tiles: all pairs.
+        kept: what strain levels keep; looked at if `asked.narrowed`.
         starts: of `PairLayout`.
         rows: rows to look at, ascending, int64.
         n_monolayers: N; rows from N on are surfaces.
@@ -349,8 +393,10 @@ def scan_rows(
     mask_buffer = np.empty(STRETCH, np.uint8)
     reals_buffer = np.empty(STRETCH, np.float32)
     one_by_one = np.arange(STRETCH)
-    n_buffer, m_buffer = np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8)
-    strain_buffer, score_buffer = np.empty(STRETCH, np.uint16), np.empty(STRETCH, np.uint16)
+    buffers = Tiles(
+        np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint16),
+        np.empty(STRETCH, np.uint16),
+    )  # fmt: skip
     total = 0
     for row in rows:
         on_bulk = row >= n_monolayers
@@ -379,12 +425,9 @@ def scan_rows(
             if every_column:
                 at = base + one
                 mask[:] = column_mask[one : one + size]
-                stretch = Tiles(
-                    tiles.n[at : at + size],
-                    tiles.m[at : at + size],
-                    tiles.strain[at : at + size],
-                    tiles.score[at : at + size],
-                )
+                stretch = _part(tiles, at, at + size)
+                if asked.narrowed:
+                    stretch = _narrowed(stretch, kept, row, one, asked, buffers)
                 left = _limit(mask, reals, stretch, row, bottom, above, on_bulk, asked)
                 if left and asked.best:
                     _derive(reals, asked.order, stretch, row, bottom, above, on_bulk)
@@ -392,11 +435,7 @@ def scan_rows(
             else:
                 mask[:] = 1
                 columns = picked[one : one + size]
-                for k in range(size):
-                    at = base + columns[k]
-                    n_buffer[k], m_buffer[k] = tiles.n[at], tiles.m[at]
-                    strain_buffer[k], score_buffer[k] = tiles.strain[at], tiles.score[at]
-                gathered = Tiles(n_buffer[:size], m_buffer[:size], strain_buffer[:size], score_buffer[:size])
+                gathered = _gathered(tiles, kept, row, base, columns, asked, buffers)
                 left = _limit(mask, reals, gathered, row, bottom, above, on_bulk, asked)
                 if left and asked.best:
                     _derive(reals, asked.order, gathered, row, bottom, above, on_bulk)

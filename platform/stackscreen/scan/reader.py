@@ -123,7 +123,7 @@ class Reader:
         except OSError as error:
             raise CacheUnavailableError(
                 f"The copy of all pairs in the data folder cannot be used: {error.strerror or error}.",
-                hint="Make room there (6 bytes a pair), or let STACKSCREEN_DATA_DIR name another folder.",
+                hint="Make room there (7 bytes a pair), or let STACKSCREEN_DATA_DIR name another folder.",
             ) from error
 
     def _count(self, run: Run, criteria: Criteria) -> int:

@@ -19,11 +19,12 @@ from stackscreen.query.candidates import Order, Run
 from stackscreen.query.criteria import Criteria, CriteriaError
 from stackscreen.scan.cache import open_cache
 from stackscreen.scan.kernel import Asked, Sides, Tiles, scan_rows
+from stackscreen.scan.levels import Kept, Levels, narrow_pairs
 from stackscreen.scan.members import Directory
 from stackscreen.scan.selection import SCORE_UNIT, Selection
 from stackscreen.screening.binary_copy import TextColumn
-from stackscreen.screening.compute import STRAIN_UNIT
 from stackscreen.screening.describe import derived_columns
+from stackscreen.screening.packing import STRAIN_UNIT
 from stackscreen.services.layout import check_folder, is_ours, layout_of, make_folders, system_lock
 from stackscreen.settings import Settings
 
@@ -44,12 +45,14 @@ class Found:
         pairs: pairs of the run.
         rows: the best of them, in order.
         seconds: s, time of the scan.
+        note: what a limit of strain between two strain levels of the run may not see; None if nothing.
     """
 
     count: int
     pairs: int
     rows: list[dict[str, Any]]
     seconds: float
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,16 @@ class Scanner:
         directory: the run's members.
         tiles: all its pairs.
         workers: threads of one scan; by default one a processor that this process may use.
+        levels: what the run's strain levels keep; None: its tiles are all there is.
     """
 
-    def __init__(self, directory: Directory, tiles: Tiles, workers: int | None = None) -> None:
+    def __init__(
+        self, directory: Directory, tiles: Tiles, workers: int | None = None, *, levels: Levels | None = None
+    ) -> None:
         self.directory = directory
         self.tiles = tiles
+        self.levels = levels
+        self._kept = levels.kept if levels is not None else Kept.nothing(directory.layout.n_rows)
         self._starts = directory.layout.starts()
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="scan")
@@ -92,10 +100,15 @@ class Scanner:
             TilesMissingError: see `stackscreen.scan.cache.open_cache`.
             ServiceError, OSError: the data folder cannot be used.
         """
-        return cls(Directory.load(connection, run.id), open_cache(connection, cache_folder(settings), run.id))
+        pairs = open_cache(connection, cache_folder(settings), run.id)
+        return cls(Directory.load(connection, run.id), pairs.tiles, levels=pairs.levels)
 
     def scan(self, criteria: Criteria, order: Order = Order(), *, best: int = 50) -> Found:  # noqa: B008 - immutable
         """Every pair that a filter selects, of those with a coincidence lattice within the run's limits.
+
+        Where the filter allows less strain than the run did, a pair is looked at with the smallest supercell within
+        that strain that the run's strain levels keep. At a level that is the smallest there is; between two levels
+        there may be one that neither keeps, and `Found.note` says so.
 
         `score` is the geometric score, which every pair has; the ranking score is the candidates'. Strain is known to
         1e-6 and score to 1/65535; other numbers compare in single precision, as SQL does. An unknown number satisfies
@@ -113,7 +126,9 @@ class Scanner:
             raise CriteriaError(f"The best {best} pairs cannot be had.", hint=f"Ask for 0 to {MAX_BEST}.")
         began = time.perf_counter()
         selection = Selection.of(criteria, self.directory)
-        asked = selection.asked(order, best)
+        limit, levels = selection.max_strain, self.levels
+        narrowed = levels is not None and levels.narrows(limit)
+        asked = selection.asked(order, best, narrowed=narrowed)
         pieces = () if selection.impossible else self._pieces(selection)
         results = list(self._pool.map(lambda piece: self._look(piece, selection, asked), pieces))
         keys = np.concatenate([keys for _, keys, _ in results] or [np.empty(0)])
@@ -123,8 +138,9 @@ class Scanner:
         return Found(
             sum(count for count, _, _ in results),
             self.directory.layout.n_pairs,
-            self._describe(places),
+            self._describe(places, limit if narrowed else None),
             time.perf_counter() - began,
+            None if levels is None else levels.note(limit),
         )
 
     def _pieces(self, selection: Selection) -> Iterator[_Piece]:
@@ -149,6 +165,7 @@ class Scanner:
         keys, places = np.full(asked.best, -np.inf), np.full(asked.best, _LAST)
         count = scan_rows(
             self.tiles,
+            self._kept,
             self._starts,
             piece.rows,
             self.directory.table.n_monolayers,
@@ -165,11 +182,14 @@ class Scanner:
         )
         return int(count), keys, places
 
-    def _describe(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """Pairs as plain values, in the order given; None where unknown."""
+    def _describe(self, places: NDArray[np.int64], limit: int | None) -> list[dict[str, Any]]:
+        """Pairs as plain values, in the order given, by their supercells within a limit; None where unknown."""
         directory = self.directory
         bottom, top = directory.layout.locate(places)
-        n, m, strain, score = (column[places].astype(float) for column in self.tiles)
+        packed = [column[places] for column in self.tiles]
+        if limit is not None:
+            narrow_pairs(self._kept, bottom, top, np.uint16(limit), *packed)
+        n, m, strain, score = (column.astype(float) for column in packed)
         atoms = n * directory.table.n_atoms[bottom] + m * directory.table.n_atoms[top]
         hull = np.maximum(directory.hull[bottom], directory.hull[top])
         table = np.column_stack([bottom, top, n, m, strain * STRAIN_UNIT, atoms, score * SCORE_UNIT, hull])

@@ -20,8 +20,8 @@ from stackscreen.query.criteria import Condition, Criteria, CriteriaError, Opera
 from stackscreen.query.fields import FIELDS
 from stackscreen.scan.kernel import Asked, Quantity
 from stackscreen.scan.members import Directory, Mask
-from stackscreen.screening.compute import NO_MATCH, STRAIN_UNIT
 from stackscreen.screening.describe import ALIGNMENTS
+from stackscreen.screening.packing import NO_MATCH, STRAIN_UNIT
 
 SCORE_UNIT: Final = 1 / 65535
 
@@ -111,8 +111,18 @@ class Selection:
                 missing = [mask[: len(columns)] for mask in self.either if not mask[members[0]]]
                 yield members, np.logical_and.reduce([columns, *missing])
 
-    def asked(self, order: Order, best: int) -> Asked:
+    @property
+    def max_strain(self) -> int:
+        """Largest strain asked for, in units of 1e-6; `NO_MATCH` - 1 where it is not limited."""
+        return int(self.limits.get(Quantity.STRAIN, (0, NO_MATCH - 1))[1])
+
+    def asked(self, order: Order, best: int, *, narrowed: bool = False) -> Asked:
         """The conditions on pairs, for the compiled pass.
+
+        Args:
+            order: by what the best are chosen.
+            best: how many.
+            narrowed: see `Asked`.
 
         Raises:
             CriteriaError: a scan cannot sort by that field.
@@ -131,6 +141,7 @@ class Selection:
             int(_quantity(order.field)),
             order.descending,
             best,
+            narrowed,
         )
 
 

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,12 +47,14 @@ class Wanted:
         digest: of what they must have been filled from, hexadecimal.
         kinds: numpy type of each column.
         rows: elements of each column.
+        loose: numpy type of each column of as many elements as it was filled with.
     """
 
     name: str
     digest: str
     kinds: Mapping[str, str]
     rows: int
+    loose: Mapping[str, str] = field(default_factory=dict)
 
 
 class ColumnFiles:
@@ -121,19 +123,20 @@ def _mapped(path: Path, wanted: Wanted) -> Columns | None:
         if (manifest["format"], manifest["ledger"]) != (FORMAT, wanted.digest):
             return None
         columns: Columns = {}
-        for name, kind in wanted.kinds.items():
+        for name, kind in {**wanted.kinds, **wanted.loose}.items():
             with (path / name).open("rb") as file:
                 stat, told = os.fstat(file.fileno()), manifest["files"][name]
-                if stat.st_size != wanted.rows * np.dtype(kind).itemsize:
+                rows, rest = divmod(told["bytes"], np.dtype(kind).itemsize)
+                if stat.st_size != told["bytes"] or rest or (name in wanted.kinds and rows != wanted.rows):
                     return None
                 # A file that has been touched since, or copied here, is read through once more.
                 if stat.st_mtime_ns != told["mtime_ns"] and _digest(path / name) != told["sha256"]:
                     return None
-                if wanted.rows == 0:  # nothing can be mapped of an empty file
+                if rows == 0:  # nothing can be mapped of an empty file
                     columns[name] = np.empty(0, kind)
                     continue
                 # A plain array over the map: compiled code knows no subclass.
-                columns[name] = np.asarray(np.memmap(file, dtype=kind, mode="r", shape=(wanted.rows,)))
+                columns[name] = np.asarray(np.memmap(file, dtype=kind, mode="r", shape=(rows,)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return columns
@@ -161,7 +164,7 @@ def _fill(path: Path, wanted: Wanted, write: Callable[[ColumnFiles], None]) -> N
     beside.mkdir(mode=0o700)
     try:
         with ExitStack() as stack:
-            files = ColumnFiles(beside, wanted.kinds, stack)
+            files = ColumnFiles(beside, (*wanted.kinds, *wanted.loose), stack)
             write(files)
             told = files.finish()
         manifest = {"format": FORMAT, "ledger": wanted.digest, "files": told}

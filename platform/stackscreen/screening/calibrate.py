@@ -17,10 +17,10 @@ from schema import PairBlock, ScreeningRun
 from schema.vocabulary import BlockState, EdgeMethod, RunState
 from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
 from stackscreen.pairs.matchers import Matcher
-from stackscreen.scan.cache import COLUMNS
 from stackscreen.screening.blocks import Block
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
 from stackscreen.screening.members import snapshot, table_of
+from stackscreen.screening.packing import COLUMN_KIND, COLUMNS
 from stackscreen.screening.plan import Rates, Space
 from stackscreen.screening.runs import ENGINE_VERSION, NothingToScreenError, limits_of, rule_of
 from stackscreen.screening.spaces import RunKey
@@ -90,7 +90,8 @@ def measure(
         candidates_by_atoms={atoms: count * per_pair for atoms, count in sample.by_atoms.items()},
         tile_bytes_per_pair=sample.tile_bytes * per_pair,
         candidate_bytes=sample.candidate_bytes / max(sample.candidates, 1),
-        cache_bytes_per_pair=float(sum(np.dtype(kind).itemsize for kind in COLUMNS.values())),
+        kept={level: count * per_pair for level, count in sample.kept.items()},
+        cache_bytes_per_pair=_cache_bytes(sum(sample.kept.values()) * per_pair),
         shapes_per_layer=float(table.n_shapes[: members.n_monolayers].mean()),
         computing=f"{sample.pairs:,} pairs of {sample.rows:,} random rows, computed now",
         writing=(
@@ -98,6 +99,12 @@ def measure(
         ),
     )
     return space, rates if past is None else _by_ledger(rates, past, space)
+
+
+def _cache_bytes(kept: float) -> float:
+    """Bytes a pair of the copy that scans read, of which a part is kept by strain levels."""
+    element = sum(np.dtype(kind).itemsize for kind in COLUMNS.values())
+    return element + kept * (element + np.dtype(COLUMN_KIND).itemsize)
 
 
 def _load() -> str:
@@ -130,6 +137,7 @@ def _past(connection: Connection, limits: PairLimits, rule: CandidateRule) -> _P
             ScreeningRun.max_strain == limits.max_strain,
             ScreeningRun.max_area == limits.max_area,
             ScreeningRun.max_atoms == limits.max_atoms,
+            ScreeningRun.strain_levels == list(limits.strain_levels),
             ScreeningRun.candidate_rule == asdict(rule),
         )
         .order_by(ScreeningRun.id.desc())
@@ -156,8 +164,9 @@ class _Sample:
         self.rows = self.pairs = self.matched = self.candidates = 0
         self.cost = self.computing = self.writing = 0.0
         self.by_atoms = dict.fromkeys(_ATOMS, 0)
+        self.kept = dict.fromkeys(context.shapes.limits.strain_levels, 0)
         # They take the place of the real ones for this connection, and are gone when it rolls back.
-        for name in ("pair_tile", "candidate"):
+        for name in ("pair_tile", "pair_tile_level", "candidate"):
             connection.execute(text(f"CREATE TEMPORARY TABLE {name} (LIKE {name} INCLUDING ALL) ON COMMIT DROP"))
         bands = self._bands(space)
         # Loads compiled code and models.
@@ -176,14 +185,15 @@ class _Sample:
             self._count(band, result, space)
             if number + 1 >= _BANDS and written > deadline:
                 break
-        self.tile_bytes, self.candidate_bytes = (
+        tile_bytes, level_bytes, self.candidate_bytes = (
             int(
                 connection.execute(
                     text("SELECT pg_total_relation_size(to_regclass(:name))"), {"name": name}
                 ).scalar_one()
             )
-            for name in ("pg_temp.pair_tile", "pg_temp.candidate")
+            for name in ("pg_temp.pair_tile", "pg_temp.pair_tile_level", "pg_temp.candidate")
         )
+        self.tile_bytes = tile_bytes + level_bytes
 
     @staticmethod
     def _bands(space: Space) -> list[Block]:
@@ -202,6 +212,8 @@ class _Sample:
         self.cost += float(space.costs[band.row_from : band.row_to].sum())
         self.matched += result.n_matched
         self.candidates += result.n_candidates
+        for level in (level for tile in result.tiles for level in tile.levels):
+            self.kept[level.max_strain] += len(level.n)
         column = result.candidates["n_atoms"]
         if isinstance(column, tuple):
             for atoms in _ATOMS:

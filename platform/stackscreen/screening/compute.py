@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackscreen.pairs import MatchedRow, ShapeTable, match_row
+from stackscreen.pairs import MatchedLevel, MatchedRow, PairLimits, ShapeTable, match_row
 from stackscreen.pairs.matchers import Matcher
 from stackscreen.screening.binary_copy import TextColumn
 from stackscreen.screening.blocks import Block
 from stackscreen.screening.describe import Scorer, describe, hull_energies
 from stackscreen.screening.members import MemberTable
+from stackscreen.screening.packing import NO_MATCH, pack_strain
 from stackscreen.screening.score import geometric_score
-from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,18 @@ class CandidateRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TileLevel:
+    """The pairs of a tile that have another supercell within a level, packed as `schema.PairTileLevel` says."""
+
+    max_strain: float
+    kept: bytes
+    n: bytes
+    m: bytes
+    strain: bytes
+    score: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """All pairs of one row of a block, packed as `schema.PairTile` says."""
 
@@ -48,6 +61,7 @@ class Tile:
     m: bytes
     strain: bytes
     score: bytes
+    levels: tuple[TileLevel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,40 @@ class _Row:
         column[self.at] = values
         return column.tobytes()
 
+    def level(self, kept: MatchedLevel, own: int, limits: PairLimits, members: MemberTable) -> TileLevel:
+        """What a tile keeps of the pairs within the limits' strain level of number `own`."""
+        pair, n, m, strain, at = kept.at, kept.n, kept.m, kept.strain, kept.at
+        if self.at is not None:
+            order = np.argsort(self.at[pair])
+            pair, n, m, strain = pair[order], n[order], m[order], strain[order]
+            at = self.at[pair]
+        score = geometric_score(strain, _atoms(members, self.bottom[pair], self.top[pair], n, m))
+        bits = np.zeros(self.size, bool)
+        bits[at] = True
+        return TileLevel(
+            limits.strain_levels[own],
+            np.packbits(bits, bitorder="little").tobytes(),
+            n.tobytes(),
+            m.tobytes(),
+            pack_strain(strain, limits.strain_levels[:own]).tobytes(),
+            _packed_score(score),
+        )
+
+
+def _atoms(
+    members: MemberTable,
+    bottom: NDArray[np.int64],
+    top: NDArray[np.int64],
+    n: NDArray[np.uint8],
+    m: NDArray[np.uint8],
+) -> NDArray[np.int64]:
+    """Atoms of supercells."""
+    return n.astype(np.int64) * members.n_atoms[bottom] + m.astype(np.int64) * members.n_atoms[top]
+
+
+def _packed_score(score: NDArray[np.float64]) -> bytes:
+    return np.rint(score * 65535).astype("<u2").tobytes()
+
 
 def _rows(context: RunContext, block: Block) -> Iterator[_Row]:
     """The rows of a block of the founding run, in which numbers are places: the row below, the columns above."""
@@ -143,12 +191,9 @@ def _later_row(context: RunContext, row: int) -> _Row:
     found = match_row(context.shapes, row, members.number[partners])
     # A surface lies below any layer, and of two layers the older material.
     partner_below = np.where(layers[partners] == layers[own], partners < own, layers[own])
-    swapped = MatchedRow(
-        np.where(partner_below, found.m, found.n), np.where(partner_below, found.n, found.m), found.strain
-    )
     return _Row(
         0, row + 1, members.number[partners], np.where(partner_below, partners, own),
-        np.where(partner_below, own, partners), swapped,
+        np.where(partner_below, own, partners), found.turned(partner_below),
     )  # fmt: skip
 
 
@@ -165,17 +210,14 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     chosen: list[NDArray[np.float64]] = []
     n_matched = 0
     hasher = hashlib.sha256()
-    rows = (
-        (_later_row(context, row) for row in range(block.row_from, block.row_to))
-        if block.later
-        else _rows(context, block)
-    )
+    rows = _later_rows(context, block) if block.later else _rows(context, block)
+    limits = context.shapes.limits
     for row, pairs in enumerate(rows, block.row_from):
         bottom, top, found = pairs.bottom, pairs.top, pairs.found
         matched = found.n > 0
-        n_atoms = found.n.astype(np.int64) * members.n_atoms[bottom] + found.m.astype(np.int64) * members.n_atoms[top]
+        n_atoms = _atoms(members, bottom, top, found.n, found.m)
         geometric = geometric_score(found.strain, n_atoms)
-        packed = np.where(matched, np.rint(np.nan_to_num(found.strain) / STRAIN_UNIT), NO_MATCH).astype("<u2")
+        packed = pack_strain(found.strain, limits.strain_levels)
         tile = Tile(
             row,
             pairs.col_from,
@@ -183,11 +225,16 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
             pairs.laid_out(found.m),
             pairs.laid_out(packed, NO_MATCH),
             pairs.laid_out(np.rint(geometric * 65535).astype("<u2")),
+            tuple(pairs.level(kept, own, limits, members) for own, kept in enumerate(found.levels) if kept.at.size),
         )
         tiles.append(tile)
         n_matched += int(matched.sum())
         for packed_column in (tile.n, tile.m, tile.strain, tile.score):
             hasher.update(packed_column)
+        for level in tile.levels:
+            hasher.update(struct.pack("<d", level.max_strain))
+            for packed_column in (level.kept, level.n, level.m, level.strain, level.score):
+                hasher.update(packed_column)
         worst = np.maximum(hull[bottom], hull[top])  # NaN if either is unknown
         with np.errstate(invalid="ignore"):
             too_unstable = (hull[bottom] > rule.max_hull_energy) | (hull[top] > rule.max_hull_energy)

@@ -6,15 +6,18 @@ If the earlier run's limits were narrower, what it has found is where the search
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from stackscreen.pairs import Known, MatchedRow, PairLimits, RowMatcher, ShapeIndex, ShapeTable, match_row
+from stackscreen.pairs import Known, MatchedLevel, MatchedRow, PairLimits, RowMatcher, ShapeIndex, ShapeTable, match_row
 from stackscreen.screening.members import MemberTable, load_members
+from stackscreen.screening.packing import NO_MATCH, STRAIN_UNIT
 from stackscreen.screening.spaces import RunKey, run_key
-from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT, Places, read_rows
+from stackscreen.screening.tiles import Places, RowOfPairs, read_rows
 
 
 class KnownMatcher:
@@ -25,7 +28,8 @@ class KnownMatcher:
     Args:
         engine: the database of both.
         earlier: the run whose tiles are read.
-        searched: its limits: those of the shapes, or narrower.
+        searched: its limits: those of the shapes, or narrower; every strain level of the shapes that is not wider than
+            its `max_strain` must be among its own.
         members: of this run.
         shapes: their superlattices, by place.
     """
@@ -33,8 +37,12 @@ class KnownMatcher:
     def __init__(
         self, engine: Engine, earlier: int, searched: PairLimits, members: MemberTable, shapes: ShapeTable
     ) -> None:
+        limits = shapes.limits
         self._searched = searched
-        self._wider = None if searched == shapes.limits else RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
+        self._levels = (limits.max_strain, *reversed(limits.strain_levels))
+        self._wider = None
+        if replace(searched, strain_levels=limits.strain_levels) != limits:
+            self._wider = RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
         self._engine, self._shapes, self._layers = engine, shapes, members.n_monolayers
         with engine.connect() as connection:
             self._earlier: RunKey = run_key(connection, earlier)
@@ -49,28 +57,52 @@ class KnownMatcher:
         """Those of several rows, one after another."""
         before = self._before[np.asarray(rows)]
         with self._engine.connect() as connection:
-            known = read_rows(connection, self._earlier, self._places, before[before >= 0])
+            known = read_rows(
+                connection, self._earlier, self._places, before[before >= 0], levels=self._searched.strain_levels
+            )
             for row, first, place in zip(rows, first_columns, before, strict=True):
                 columns = np.arange(first, self._layers)
                 if place < 0:
                     yield match_row(self._shapes, row, columns)
                     continue
-                tile, there = next(known), self._before[columns]
+                there = self._before[columns]
                 old = there >= 0
-                n, m = np.zeros(len(columns), np.uint8), np.zeros(len(columns), np.uint8)
-                strain = np.full(len(columns), np.nan)
-                at = there[old] - tile.first
-                n[old], m[old] = tile.columns["n"][at], tile.columns["m"][at]
-                packed = tile.columns["strain"][at]
-                strain[old] = np.where(packed == NO_MATCH, np.nan, packed * STRAIN_UNIT)
+                found = self._taken_over(next(known), there, old)
                 if self._wider is not None:
-                    found = MatchedRow(n, m, strain)
                     wider = self._wider.match(row, first, Known(found, self._searched))
-                    n, m, strain = wider.n, wider.m, wider.strain
+                    found = self._within_each(wider)
                 if not old.all():
-                    new = match_row(self._shapes, row, columns[~old])
-                    n[~old], m[~old], strain[~old] = new.n, new.m, new.strain
-                yield MatchedRow(n, m, strain)
+                    new = self._within_each(match_row(self._shapes, row, columns[~old]))
+                    found = tuple(_put_in(one, ~old, other) for one, other in zip(found, new, strict=True))
+                yield MatchedRow.of_levels(found)
+
+    def _taken_over(self, tile: RowOfPairs, there: NDArray[np.int64], old: NDArray[np.bool_]) -> tuple[MatchedRow, ...]:
+        """What a row of the earlier run says of today's columns, for each level of today's, the widest first."""
+        levels = tuple(MatchedLevel(one.at, *_unpacked(one.columns)) for one in tile.levels)
+        row = MatchedRow(*_unpacked(tile.columns), levels)
+        size, at = len(there), there[old] - tile.first
+        none = MatchedRow(np.zeros(size, np.uint8), np.zeros(size, np.uint8), np.full(size, np.nan))
+        found = []
+        for level in self._levels:
+            within = row.within(self._searched, level)
+            found.append(_put_in(none, old, MatchedRow(within.n[at], within.m[at], within.strain[at])))
+        return tuple(found)
+
+    def _within_each(self, row: MatchedRow) -> tuple[MatchedRow, ...]:
+        """One whole row a level, the widest first."""
+        return tuple(row.within(self._shapes.limits, level) for level in self._levels)
+
+
+def _unpacked(columns: dict[str, NDArray[Any]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
+    packed = columns["strain"]
+    return columns["n"], columns["m"], np.where(packed == NO_MATCH, np.nan, packed * STRAIN_UNIT)
+
+
+def _put_in(row: MatchedRow, where: NDArray[np.bool_], other: MatchedRow) -> MatchedRow:
+    """A whole row with some of its pairs from another."""
+    n, m, strain = row.n.copy(), row.m.copy(), row.strain.copy()
+    n[where], m[where], strain[where] = other.n, other.m, other.strain
+    return MatchedRow(n, m, strain)
 
 
 def _same_lattice(members: MemberTable, earlier: MemberTable) -> NDArray[np.int64]:

@@ -34,7 +34,8 @@ class Rates:
         matched: part of the pairs that have a coincidence lattice.
         candidates: part of the pairs that are candidates.
         candidates_by_atoms: atoms in the supercell, and the part of the pairs that are candidates of at most so many.
-        tile_bytes_per_pair, candidate_bytes: on disk, with indexes.
+        kept: strain levels, and the part of the pairs that have another supercell there than within the next wider one.
+        tile_bytes_per_pair, candidate_bytes: on disk, with indexes; tiles with what the levels keep.
         cache_bytes_per_pair: of the copy that scans read.
         shapes_per_layer: superlattice shapes within the limits, mean.
         computing: where the rates of computing were measured, as words.
@@ -46,6 +47,7 @@ class Rates:
     matched: float
     candidates: float
     candidates_by_atoms: dict[int, float]
+    kept: dict[float, float]
     tile_bytes_per_pair: float
     candidate_bytes: float
     cache_bytes_per_pair: float

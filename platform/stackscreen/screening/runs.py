@@ -52,7 +52,13 @@ class Plan:
 
 def limits_of(settings: ScreenSettings) -> PairLimits:
     """The search limits that the settings ask for."""
-    return PairLimits(settings.max_strain, settings.max_area, settings.max_atoms)
+    tighter = tuple(level for level in settings.strain_levels if level < settings.max_strain)
+    return PairLimits(settings.max_strain, settings.max_area, settings.max_atoms, tighter)
+
+
+def limits_of_run(run: Row[Any]) -> PairLimits:
+    """The search limits of a row of `screening_run`."""
+    return PairLimits(run.max_strain, run.max_area, run.max_atoms, tuple(run.strain_levels))
 
 
 def rule_of(settings: ScreenSettings) -> CandidateRule:
@@ -117,12 +123,13 @@ def plan_run(engine: Engine, settings: ScreenSettings) -> Plan:
             "candidate_rule": asdict(rule),
             "edges": edges,
             **asdict(limits),
+            "strain_levels": list(limits.strain_levels),
         }
         if before is not None and _may_continue(connection, before, today, run, models):
             run_id = continue_space(connection, before, today, run, settings.block_pairs)
         else:
-            matched = before.id if before is not None and _matches_hold(before, run) else None
-            run_id = _found_space(connection, {**run, "matched_run_id": matched}, settings.block_pairs)
+            matched = before.id if before is not None and _matches_hold(before, limits) else None
+            run_id = _found_space(connection, {**run, "matched_run_id": matched}, limits, settings.block_pairs)
         if models:
             connection.execute(
                 insert(ScreeningRunModel), [{"run_id": run_id, "model_version_id": number} for number in models]
@@ -150,16 +157,22 @@ def _may_continue(
     return all_numbers - founding + len(today.fresh) + len(today.gone) <= max(1, LATER_SHARE * founding)
 
 
-def _matches_hold(before: Row[Any], run: dict[str, Any]) -> bool:
-    """Whether the coincidence lattices that one run has found are within the limits of the other."""
-    limits = [field.name for field in fields(PairLimits)]
-    return before.engine_version == run["engine_version"] and all(getattr(before, name) <= run[name] for name in limits)
+def _matches_hold(before: Row[Any], limits: PairLimits) -> bool:
+    """Whether the coincidence lattices that one run has found are within other limits, on each of their levels."""
+    earlier = limits_of_run(before)
+    known = (*earlier.strain_levels, earlier.max_strain)
+    return (
+        before.engine_version == ENGINE_VERSION
+        and earlier.max_strain <= limits.max_strain
+        and earlier.max_area <= limits.max_area
+        and earlier.max_atoms <= limits.max_atoms
+        and all(level in known for level in limits.strain_levels if level <= earlier.max_strain)
+    )
 
 
-def _found_space(connection: Connection, run: dict[str, Any], block_pairs: int) -> int:
+def _found_space(connection: Connection, run: dict[str, Any], limits: PairLimits, block_pairs: int) -> int:
     """Write down a run that numbers all members anew, and returns its number."""
     members = compare(connection, None, run["edges"]).fresh
-    limits = PairLimits(*(run[field.name] for field in fields(PairLimits)))
     costs = row_costs(_shapes(members, limits).n_shapes, run["n_monolayers"])
     run_id = connection.execute(insert(ScreeningRun).values(run).returning(ScreeningRun.id)).scalar_one()
     connection.execute(

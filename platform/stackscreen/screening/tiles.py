@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from schema import ScreeningMember, ScreeningRun
-from schema.errors import StackscreenError
 from stackscreen.screening.members import BY_PLACE
+from stackscreen.screening.packing import COLUMNS, arrays_of, damaged
 from stackscreen.screening.spaces import RunKey, of_run
+from stackscreen.screening.tile_levels import LevelReader, RowLevel
 
-COLUMNS: Final = {"n": "u1", "m": "u1", "strain": "<u2", "score": "<u2"}
-"""The columns of a tile, and the type of an element."""
-NO_MATCH: Final = 65535
-"""Packed strain of a pair without a coincidence lattice."""
-STRAIN_UNIT: Final = 1e-6
-"""Of packed strains."""
 _FOUNDING: Final = (
     "SELECT row, col_from, block, n_pairs, n, m, strain, score FROM pair_tile "
     "WHERE run_id = %s AND row = ANY(%s) ORDER BY row, col_from"
@@ -32,10 +27,6 @@ _LATER: Final = (
 )
 _FETCH: Final = 64
 """Tiles in memory at a time: a few megabytes."""
-
-
-class TilesMissingError(StackscreenError):
-    """The tiles of a run are not what its ledger says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +69,13 @@ class RowOfPairs:
         place: of the row.
         first: place of the first column.
         columns: n, m, strain and score as packed in tiles, by name, shape (columns,).
+        levels: what the strain levels keep, the tightest first, one a level that was asked for.
     """
 
     place: int
     first: int
     columns: dict[str, NDArray[Any]]
+    levels: tuple[RowLevel, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,7 +90,12 @@ class Seen:
 
 
 def read_rows(
-    connection: Connection, run: RunKey, members: Places, rows: NDArray[np.int64], seen: Seen | None = None
+    connection: Connection,
+    run: RunKey,
+    members: Places,
+    rows: NDArray[np.int64],
+    seen: Seen | None = None,
+    levels: Sequence[float] = (),
 ) -> Iterator[RowOfPairs]:
     """Rows of a run, in the order of their places, a few megabytes at a time.
 
@@ -107,6 +105,7 @@ def read_rows(
         members: of the run, by place.
         rows: places of the rows wanted, rising.
         seen: filled with what was read.
+        levels: strain levels of the run that are wanted too.
 
     Raises:
         TilesMissingError: a row's tiles are not there, or do not lie where they should.
@@ -115,6 +114,7 @@ def read_rows(
     founding = members.number < members.n_founding
     later = _read_later(connection, run, members.number[~founding], seen)
     tiles = _stream(connection, run, members.number[rows[founding[rows]]], seen)
+    kept = LevelReader(connection, run, members.number, rows, levels, layers, members.n_founding)
     for place in rows:
         first = int(place) if place < layers else 0
         columns = np.arange(first, layers)
@@ -123,7 +123,7 @@ def read_rows(
             found = _founding_row(run, next(tiles, None), int(row), members, columns, later)
         else:
             found = _later_row(int(members.number[place]), members.number[columns], later)
-        yield RowOfPairs(int(place), first, found)
+        yield RowOfPairs(int(place), first, found, kept.of(int(place), first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +152,6 @@ class _Later:
         return self.columns[name][np.searchsorted(self.numbers, numbers), other]
 
 
-def _arrays(pieces: tuple[bytes, ...]) -> dict[str, NDArray[Any]]:
-    return {name: np.frombuffer(piece, kind) for (name, kind), piece in zip(COLUMNS.items(), pieces, strict=True)}
-
-
 def _stream(connection: Connection, run: RunKey, numbers: NDArray[np.int64], seen: Seen | None) -> Iterator[_Tile]:
     """The founding run's tiles of some rows, one a row."""
     # On the wire as bytes, not as hexadecimal digits.
@@ -164,9 +160,9 @@ def _stream(connection: Connection, run: RunKey, numbers: NDArray[np.int64], see
         cursor.itersize = _FETCH
         cursor.execute(_FOUNDING, (run.space_id, numbers.tolist()))
         for row, col_from, block, n_pairs, *pieces in cursor:
-            tile = _Tile(row, col_from, _arrays(tuple(pieces)))
+            tile = _Tile(row, col_from, arrays_of(tuple(pieces)))
             if len(tile.columns["n"]) != n_pairs:
-                raise _damaged(run, f"the tile of row {row} is cut off")
+                raise damaged(run, f"the tile of row {row} is cut off")
             if seen is not None:
                 seen.add(run.space_id, block, tile.columns["n"])
             yield tile
@@ -184,16 +180,16 @@ def _read_later(connection: Connection, run: RunKey, numbers: NDArray[np.int64],
     with driver.cursor(binary=True) as cursor:
         cursor.execute(_LATER, (run.space_id, numbers.tolist()))
         for run_id, row, block, *pieces in cursor:
-            arrays = _arrays(tuple(pieces))
+            arrays = arrays_of(tuple(pieces))
             if len(arrays["n"]) != row + 1:
-                raise _damaged(run, f"the tile of row {row} is cut off")
+                raise damaged(run, f"the tile of row {row} is cut off")
             for name, values in arrays.items():
                 later.columns[name][np.searchsorted(numbers, row), : row + 1] = values
             if seen is not None:
                 seen.add(run_id, block, arrays["n"])
             missing.discard(row)
     if missing:
-        raise _damaged(run, f"those of row {min(missing)} are not there")
+        raise damaged(run, f"those of row {min(missing)} are not there")
     return later
 
 
@@ -210,7 +206,7 @@ def _founding_row(
     first, last = (tile.col_from, tile.col_from + len(tile.columns["n"])) if tile else (0, 0)
     own = wanted < members.n_founding
     if tile is None or tile.row != row or (own.any() and not first <= wanted[own].min() <= wanted[own].max() < last):
-        raise _damaged(run, f"the pairs of row {row} are out of place")
+        raise damaged(run, f"the pairs of row {row} are out of place")
     if len(wanted) == last - first and own.all():
         return tile.columns
     out = {}
@@ -232,11 +228,3 @@ def _later_row(row: int, wanted: NDArray[np.int64], later: _Later) -> dict[str, 
         column[~before] = later.of(name, wanted[~before], row)
         out[name] = column
     return out
-
-
-def _damaged(run: RunKey, what: str) -> TilesMissingError:
-    return TilesMissingError(
-        f"The tiles of run {run.id} are not those of its ledger: {what}.",
-        hint="Tiles of a superseded run are dropped; those of the published run come back with a restored database, "
-        "or when it is screened anew.",
-    )

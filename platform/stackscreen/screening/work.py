@@ -25,7 +25,7 @@ from stackscreen.screening.binary_copy import copy_columns
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
 from stackscreen.screening.known import KnownMatcher
 from stackscreen.screening.members import load_lattices, load_members
-from stackscreen.screening.runs import publish_if_done
+from stackscreen.screening.runs import limits_of_run, publish_if_done
 from stackscreen.screening.spaces import RunKey
 from stackscreen.settings import get_settings
 
@@ -70,18 +70,16 @@ def _context(engine: Engine, run_id: int) -> RunContext:
     with engine.connect() as connection:
         run = connection.execute(select(ScreeningRun.__table__).where(ScreeningRun.id == run_id)).one()
         members = load_members(connection, run_id)
-        limits = PairLimits(run.max_strain, run.max_area, run.max_atoms)
+        limits = limits_of_run(run)
         rule = CandidateRule(**run.candidate_rule)
         founding = _founding_shapes(engine, run.space_id, limits)
         if run.base_run_id is None:
             scorer = PairScorer.load(connection, run_id=run_id)
             if run.matched_run_id is not None:
                 earlier = connection.execute(
-                    select(ScreeningRun.max_strain, ScreeningRun.max_area, ScreeningRun.max_atoms).where(
-                        ScreeningRun.id == run.matched_run_id
-                    )
+                    select(ScreeningRun.__table__).where(ScreeningRun.id == run.matched_run_id)
                 ).one()
-                taken_over = KnownMatcher(engine, run.matched_run_id, PairLimits(*earlier), members, founding)
+                taken_over = KnownMatcher(engine, earlier.id, limits_of_run(earlier), members, founding)
                 return RunContext(members, founding, rule, scorer, lambda _: taken_over)
             return RunContext(members, founding, rule, scorer, partial(_searching, columns=members.n_monolayers))
         later = load_lattices(connection, run.space_id, founding=False)
@@ -201,6 +199,15 @@ def copy_result(connection: Connection, run: RunKey, block: int, result: BlockRe
         copy.set_types(["int4", "int4", "int4", "int4", "int4", "bytea", "bytea", "bytea", "bytea"])
         for t in result.tiles:
             copy.write_row((run.id, t.row, t.col_from, block, len(t.n), t.n, t.m, t.strain, t.score))
+    with cursor.copy(
+        "COPY pair_tile_level (run_id, row, col_from, max_strain, n_kept, kept, n, m, strain, score) "
+        "FROM STDIN (FORMAT binary)"
+    ) as copy:
+        copy.set_types(["int4", "int4", "int4", "float8", "int4", "bytea", "bytea", "bytea", "bytea", "bytea"])
+        for t in result.tiles:
+            for one in t.levels:
+                kept = (one.max_strain, len(one.n), one.kept, one.n, one.m, one.strain, one.score)
+                copy.write_row((run.id, t.row, t.col_from, *kept))
     if result.n_candidates:
         count = result.n_candidates
         copy_columns(
