@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, Engine, MetaData, Row, Table, and_, func, literal_column, select, text
 
-from schema import Candidate, PairBlock, PairTile
+from schema import Candidate, PairBlock, PairTile, PairTileLevel
 
 _UNDISTURBED: Final = "undisturbed"
 """Schema of the copies."""
@@ -31,7 +31,7 @@ def keep_as_undisturbed(engine: Engine, run_id: int) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {_UNDISTURBED} CASCADE"))
         connection.execute(text(f"CREATE SCHEMA {_UNDISTURBED}"))
-        for table in ("pair_block", "pair_tile", "candidate"):
+        for table in ("pair_block", "pair_tile", "pair_tile_level", "candidate"):
             connection.execute(
                 text(f"CREATE TABLE {_UNDISTURBED}.{table} AS SELECT * FROM {table} WHERE run_id = :r"), {"r": run_id}
             )
@@ -43,6 +43,7 @@ def differences(connection: Connection, run_id: int) -> dict[str, int]:
         "blocks": (PairBlock, ("block",), ("row_from", "row_to", "col_from", "col_to", "state", "n_pairs", "n_matched",
                                            "n_candidates", "digest", "error")),
         "tiles": (PairTile, ("row", "col_from"), ("block", "n_pairs", "n", "m", "strain", "score")),
+        "levels": (PairTileLevel, ("row", "col_from", "max_strain"), ("n_kept", "kept", "n", "m", "strain", "score")),
         "candidates": (Candidate, ("bottom", "top"),
                        tuple(c.name for c in Candidate.__table__.columns
                              if c.name not in ("run_id", "since", "bottom", "top"))),

@@ -178,7 +178,7 @@ class ScreenSettings(_Group):
         # To the unit in which tiles keep strains, so that what is within a level can be told from a tile.
         whole = all(abs(level * 1e6 - round(level * 1e6)) < 1e-6 for level in levels)
         if not whole or any(lower >= upper for lower, upper in pairwise((0.0, *levels, 0.200001))):
-            raise ValueError("the levels must rise from above 0 to at most 0.2, in whole millionths: [0.005, 0.01]")
+            raise ValueError("levels that rise from above 0 to at most 0.2, in whole millionths, as [0.005, 0.01]")
         return levels
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from saying import PAIRS, alike, rows, said
+from saying import alike, pairs, rows, said
 from sqlalchemy import Engine, Row, text
 
 from schema.engine import make_engine
@@ -51,7 +51,7 @@ def finish(engine: Engine, plan: Plan) -> Row[Any]:
     return run_of(engine, plan.run_id)
 
 
-def computed_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Row[Any], tuple[list[Any], list[Any]]]:
+def computed_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Row[Any], tuple[list[Any], ...]]:
     """What a run over the same inputs says that computes everything."""
     change(engine, "UPDATE screening_run SET inputs_digest = sha256(inputs_digest) WHERE state = 'published'")
     with monkeypatch.context() as patched:
@@ -138,15 +138,17 @@ def test_a_scan_of_a_continued_space_counts_what_its_pairs_are(engine: Engine, d
         run = published_run(connection)
         assert run.space_id != run.id
         scanner = Scanner.open(connection, run, disposable_system)
-        for query in ("", "strain.max=0.005", "layers.either=WSe2", "kind.in=2d-on-bulk", "n_atoms.max=40"):
+        within = {"": None, "strain.max=0.005": 0.5, "strain.max=0.01": 1.0, "strain.max=0.007": 0.7}
+        for query in (*within, "layers.either=WSe2", "kind.in=2d-on-bulk", "n_atoms.max=40"):
             found = scanner.scan(Criteria.from_query(query), best=20)
-            limit = {"": "true", "strain.max=0.005": "p.strain <= 0.5", "n_atoms.max=40": None}.get(query, "")
-            if limit:
-                pairs = rows(engine, f"SELECT count(*) AS n FROM ({PAIRS}) p WHERE p.n > 0 AND {limit} "
-                                     "AND (p.below OR p.uid = p.partner_uid)")[0].n  # fmt: skip
-                assert found.count == pairs
+            if query in within:
+                lower = [row for row in pairs(engine, within[query]) if row.below or row.uid == row.partner_uid]
+                assert found.count == sum(row.n > 0 for row in lower)
             for row in found.rows:
-                one = rows(engine, "SELECT * FROM analyst.pair(:a, :b)", a=row["top_uid"], b=row["bottom_uid"])[0]
+                one = rows(
+                    engine, "SELECT * FROM analyst.pair(:a, :b, :within)", a=row["top_uid"], b=row["bottom_uid"],
+                    within=within.get(query),
+                )[0]  # fmt: skip
                 assert (one.bottom_uid, one.n, one.m, one.n_atoms) == (
                     row["bottom_uid"], row["n"], row["m"], row["n_atoms"],
                 )  # fmt: skip
@@ -215,3 +217,35 @@ def test_garbage_is_what_no_kept_run_of_a_space_holds(engine: Engine) -> None:
         space = published_run(connection).space_id
     others = rows(engine, "SELECT DISTINCT run_id FROM candidate")
     assert [row.run_id for row in others] == [space]
+
+
+def test_a_run_says_of_its_level_what_a_run_within_it_alone_says(engine: Engine, disposable_system: Settings) -> None:
+    def seen(within: float | None, query: str) -> tuple[list[Any], int, list[Any]]:
+        with reading(engine) as connection:
+            scanner = Scanner.open(connection, published_run(connection), disposable_system)
+        found = scanner.scan(Criteria.from_query(query), best=500)
+        assert found.note is None
+        return [tuple(row) for row in pairs(engine, within)], found.count, found.rows
+
+    run = finish(engine, plan_run(engine, SETTINGS))
+    assert (run.max_strain, run.strain_levels) == (0.02, [0.005, 0.01])
+    of_level = seen(1.0, "strain.max=0.01&n_atoms.max=90")
+    # Those that the smallest supercell within 2 % would have hidden.
+    hidden = {(row.uid, row.partner_uid) for row in pairs(engine) if row.n and row.strain > 1}
+    assert sum(bool(row.n) and (row.uid, row.partner_uid) in hidden for row in pairs(engine, 1.0)) > 100
+    alone = finish(engine, plan_run(engine, ScreenSettings(block_pairs=3000, max_strain=0.01, strain_levels=())))
+    assert (alone.max_strain, alone.strain_levels, alone.base_run_id) == (0.01, [], None)
+    assert seen(None, "n_atoms.max=90") == of_level
+    assert rows(engine, "SELECT count(*) AS n FROM pair_tile_level WHERE run_id = :r", r=alone.id)[0].n == 0
+
+
+def test_other_levels_found_a_space_of_their_own_and_fewer_are_taken_over(engine: Engine) -> None:
+    first = finish(engine, plan_run(engine, SETTINGS))
+    fewer = finish(engine, plan_run(engine, ScreenSettings(block_pairs=3000, strain_levels=(0.01,))))
+    assert (fewer.base_run_id, fewer.matched_run_id, fewer.strain_levels) == (None, first.id, [0.01])
+    known = said(engine)
+    other = finish(engine, plan_run(engine, ScreenSettings(block_pairs=3000, strain_levels=(0.004, 0.01))))
+    assert (other.base_run_id, other.matched_run_id, other.strain_levels) == (None, None, [0.004, 0.01])
+    # 0.5 % lies between two levels now; all else is as it was.
+    for here, there in zip(said(engine)[:3], known[:3], strict=True):
+        assert all(alike(one, another) for one, another in zip(here, there, strict=True))

@@ -17,13 +17,13 @@ from sqlalchemy import Engine, select
 
 from etl.api import import_file
 from etl.dedupe.api import dedupe
-from schema import PairBlock, PairTile, ScreeningRun
+from schema import PairBlock, PairTile, PairTileLevel, ScreeningRun
 from schema.engine import make_engine
 from schema.migrate import upgrade
 from schema.vocabulary import BlockState, RunState
 from stackscreen.celery_app import app, configuration
 from stackscreen.screening import work
-from stackscreen.screening.blocks import Block
+from stackscreen.screening.blocks import Block, Rows
 from stackscreen.screening.compute import compute_block
 from stackscreen.screening.runs import plan_run
 from stackscreen.services import broker_url, database_url, lifecycle
@@ -129,14 +129,24 @@ def _tiles(engine: Engine, run_id: int) -> list[tuple]:
             .where(PairTile.run_id == run_id)
             .order_by(PairTile.row)
         )
-        return [tuple(row) for row in rows]
+        kept = connection.execute(
+            select(PairTileLevel.row, PairTileLevel.max_strain, PairTileLevel.kept, PairTileLevel.n, PairTileLevel.m,
+                   PairTileLevel.strain, PairTileLevel.score)
+            .where(PairTileLevel.run_id == run_id)
+            .order_by(PairTileLevel.row, PairTileLevel.max_strain)
+        )  # fmt: skip
+        return [tuple(row) for row in rows] + [tuple(row) for row in kept]
 
 
 def _expected(engine: Engine, run_id: int) -> list[tuple]:
     """The tiles as numba finds them, here."""
     context = work._context(engine, run_id)
-    found = compute_block(context, Block(0, LAYERS, 0, LAYERS, triangular=True))
-    return [(tile.row, tile.n, tile.m, tile.strain, tile.score) for tile in found.tiles]
+    found = compute_block(context, Block(0, LAYERS, 0, LAYERS, Rows.LAYERS))
+    return [(tile.row, tile.n, tile.m, tile.strain, tile.score) for tile in found.tiles] + [
+        (tile.row, level.max_strain, level.kept, level.n, level.m, level.strain, level.score)
+        for tile in found.tiles
+        for level in tile.levels
+    ]
 
 
 def test_blocks_are_computed_by_the_workers_of_their_queue_alone(
@@ -158,7 +168,7 @@ def test_blocks_are_computed_by_the_workers_of_their_queue_alone(
     wait_for(lambda: _published(engine, plan.run_id), "the gpu queue's worker", 60)
     assert "lattices are matched by torch on cpu" in log.read_text()
     assert _tiles(engine, plan.run_id) == _expected(engine, plan.run_id)
-    assert sum(map(sum, (tile[1] for tile in _tiles(engine, plan.run_id)))) > 3 * LAYERS
+    assert sum(map(sum, (tile[1] for tile in _tiles(engine, plan.run_id)[:LAYERS]))) > 3 * LAYERS
 
 
 def test_a_worker_needs_two_addresses_and_keeps_nothing_on_its_disk(

@@ -53,6 +53,10 @@ def _contents(engine: Engine, run_id: int) -> tuple[list, list]:
     tiles = _rows(
         engine, "SELECT row, col_from, n, m, strain, score FROM pair_tile WHERE run_id = :r ORDER BY 1, 2", r=run_id
     )
+    tiles += _rows(
+        engine, "SELECT row, col_from, max_strain, kept, n, m, strain, score FROM pair_tile_level WHERE run_id = :r "
+        "ORDER BY 1, 2, 3", r=run_id,
+    )  # fmt: skip
     candidates = _rows(engine, "SELECT * FROM candidate WHERE run_id = :r ORDER BY bottom, top", r=run_id)
     own = ("run_id", "since")
     return [tuple(t) for t in tiles], [

@@ -76,6 +76,8 @@ def test_a_child_process_sees_the_same_settings(monkeypatch: pytest.MonkeyPatch,
         ),
         ("[screen]\nmax_area = -1\n", r"screen.max_area = -1 .*above 0.*in Å²"),
         ("[screen]\nmax_area = nan\n", r"screen.max_area = nan .*a number"),
+        ("[screen]\nstrain_levels = [0.01, 0.005]\n", r"screen.strain_levels = .*must be levels that rise"),
+        ("[screen]\nstrain_levels = [0.0000015]\n", r"screen.strain_levels = .*in whole millionths"),
         ("[screen]\nmax_strian = 0.1\n", r"screen.max_strian .*is not a setting. Did you mean screen.max_strain\?"),
         ("[scren]\nmax_area = 1\n", r"scren \(file .*stackscreen.toml\) is not a setting"),
         ("screen = 3\n", "screen = 3 .*a table of settings"),
@@ -124,7 +126,7 @@ def test_no_password_survives_masking(password: str, scheme: str) -> None:
 
 
 def test_no_strain_is_allowed_that_a_tile_cannot_hold() -> None:
-    from stackscreen.screening.tiles import NO_MATCH, STRAIN_UNIT
+    from stackscreen.screening.packing import NO_MATCH, STRAIN_UNIT
 
     largest = next(m.le for m in ScreenSettings.model_fields["max_strain"].metadata if hasattr(m, "le"))
     assert round(largest / STRAIN_UNIT) < NO_MATCH

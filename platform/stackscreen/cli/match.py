@@ -76,8 +76,11 @@ def match(
         typer.Option(help="who carries it; default: on a crystal the layer alone, else by stiffness where known"),
     ] = None,
     levels: Annotated[
-        str, typer.Option(help="% of strain, the smallest supercell within each of which is shown")
-    ] = "0.5,1,2,3",
+        str | None,
+        typer.Option(
+            help="% of strain, the smallest supercell within each of which is shown; default: screen.strain_levels"
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="most rows of the printed list; 0: all")] = 40,
     as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print the list as CSV")] = False,
@@ -103,7 +106,7 @@ def match(
     if pairs is not None:
         match_pairs_file(settings, pairs, output, (strain, area, atoms), keep_going=keep_going)
     elif bottom is not None and top is not None:
-        steps = _levels(levels)
+        steps = list(settings.screen.strain_levels) if levels is None else _levels(levels)
         found = _match_two(settings, bottom, top, (strain, area, atoms), steps, misfit, by)
         with _target(output) as target:
             if as_json:
@@ -247,7 +250,7 @@ def _match_two(
     finally:
         engine.dispose()
     # All up to the largest strain asked for, so that the smallest within each level is among them.
-    widest = PairLimits(max(strain, levels[-1]), area, atoms)
+    widest = PairLimits(max([strain, *levels]), area, atoms)
     every = coincidences(bottom.basis, top.basis, (bottom.n_atoms, top.n_atoms), widest)
     steps = list(zip(levels, smallest_by_level(every, levels), strict=True))
     keys = {

@@ -29,7 +29,13 @@ def add(
     owner: Annotated[str, typer.Option(help="whose it is")] = "everyone",
     top: Annotated[int, typer.Option(min=1, max=10_000, help="how many ranks are kept of each run")] = 100,
 ) -> None:
-    """Save a filter, and rank it in the published run."""
+    """Save a filter, and rank it in the published run.
+
+    It filters candidates, whose supercell is the smallest within the run's own limit of strain: strain.max leaves out
+    those beyond it, and looks for no other supercell of a pair, as `stackscreen run scan` does.
+
+    Example: stackscreen saved add solar "alignment.in=II&gap.min=1.1&strain.max=0.01"
+    """
     from sqlalchemy import insert
     from sqlalchemy.exc import IntegrityError
 

@@ -248,8 +248,10 @@ def scan(
     """Count every pair that a filter selects, candidate or not, and show the best.
 
     Of the published run, among the pairs with a coincidence lattice. `score` is the geometric score, which every pair
-    has. What only candidates have (predictions) cannot be asked for. The first scan copies the run's pairs to
-    the data folder; later ones take a fraction of a second.
+    has. What only candidates have (predictions) cannot be asked for. With strain.max, each pair is looked at with its
+    smallest supercell within that strain: exactly at the run's strain levels, and if it lies between two, a line says
+    what may be missed. The first scan copies the run's pairs to the data folder; later ones take a fraction of a
+    second.
 
     Example: stackscreen run scan "alignment.in=II&gap_anderson.min=1.1&n_atoms.max=40" --top 20
     """

@@ -78,9 +78,9 @@ def _unit(column: InstrumentedAttribute[Any]) -> str:
     raise LookupError(f"the comment of candidate.{column.key} does not begin with a unit: {comment!r}")
 
 
-def _number(column: InstrumentedAttribute[Any], label: str, *, per_cent: bool = False) -> Field:
+def _number(column: InstrumentedAttribute[Any], label: str, *, per_cent: bool = False, note: str = "") -> Field:
     unit = _unit(column)
-    meaning = (column.comment or "").removeprefix(f"{unit}, ")
+    meaning = (column.comment or "").removeprefix(f"{unit}, ") + note
     return Field(column.key, label, unit, meaning, FieldKind.NUMBER, column, per_cent=per_cent)
 
 
@@ -121,7 +121,11 @@ FIELDS: Mapping[str, Field] = {
         _width("distance", "Distance interval width"),
         _number(Candidate.distance_vdw, "Van der Waals distance"),
         _number(Candidate.dispersion_energy, "Dispersion energy"),
-        _number(Candidate.strain, "Misfit", per_cent=True),
+        _number(
+            Candidate.strain, "Misfit", per_cent=True,
+            note="; of a candidate, of its smallest supercell within the run's own limit: only among all pairs does a "
+            "filter for less look for another supercell",
+        ),
         _number(Candidate.strain_bottom, "Misfit carried below", per_cent=True),
         _number(Candidate.strain_top, "Misfit carried above", per_cent=True),
         _number(Candidate.strain_von_mises, "Von Mises strain", per_cent=True),

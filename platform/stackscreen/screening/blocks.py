@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 from typing import Final
 
@@ -15,24 +16,30 @@ _MEETING: Final = 1.0 / 300.0
 time of 44 whole blocks of C2DB (2 %, 400 Å², 200 atoms), matched, described and predicted."""
 
 
+class Rows(Enum):
+    """What the rows of a block are, which says what columns they meet."""
+
+    LAYERS = "layers"
+    """They meet the columns from the diagonal on, so that every pair of layers is met once."""
+    SURFACES = "surfaces"
+    """They meet every layer, which lies above."""
+    LATER = "later"
+    """Members that came after the founding of the space meet all members up to their own number, on either side."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows `row_from` to `row_to` (below) against columns `col_from` to `col_to` (above), by number.
-
-    Rows of monolayers meet only the columns from the diagonal on, so that every pair of layers is met once. Rows of
-    members that came `later` than the founding of the space meet all members up to their own number, on either side.
-    """
+    """Rows `row_from` to `row_to` (below) against columns `col_from` to `col_to` (above), by number."""
 
     row_from: int
     row_to: int
     col_from: int
     col_to: int
-    triangular: bool
-    later: bool = False
+    rows: Rows
 
     def first_column(self, row: int) -> int:
         """First column that `row` meets."""
-        return row if self.triangular else self.col_from
+        return row if self.rows is Rows.LAYERS else self.col_from
 
     @property
     def n_pairs(self) -> int:
@@ -76,11 +83,9 @@ def cut(
     pairs = row_pairs(n_monolayers + n_surfaces, n_monolayers)
     costs = pairs.astype(float) if costs is None else costs
     aim = pairs_per_block * costs.sum() / pairs.sum()
-    layers = [
-        Block(start, end, start, n_monolayers, triangular=True) for start, end in _bands(costs[:n_monolayers], aim)
-    ]
+    layers = [Block(start, end, start, n_monolayers, Rows.LAYERS) for start, end in _bands(costs[:n_monolayers], aim)]
     surfaces = [
-        Block(n_monolayers + start, n_monolayers + end, 0, n_monolayers, triangular=False)
+        Block(n_monolayers + start, n_monolayers + end, 0, n_monolayers, Rows.SURFACES)
         for start, end in _bands(costs[n_monolayers:], aim)
     ]
     return layers + surfaces

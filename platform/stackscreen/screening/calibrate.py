@@ -17,7 +17,7 @@ from schema import PairBlock, ScreeningRun
 from schema.vocabulary import BlockState, EdgeMethod, RunState
 from stackscreen.pairs import PairLimits, RowMatcher, ShapeIndex, ShapeTable
 from stackscreen.pairs.matchers import Matcher
-from stackscreen.screening.blocks import Block
+from stackscreen.screening.blocks import Block, Rows
 from stackscreen.screening.compute import BlockResult, CandidateRule, RunContext, compute_block
 from stackscreen.screening.members import snapshot, table_of
 from stackscreen.screening.packing import COLUMN_KIND, COLUMNS
@@ -199,8 +199,8 @@ class _Sample:
     def _bands(space: Space) -> list[Block]:
         """The whole matrix in narrow bands, in rounds of random ones, always the same."""
         n, total = space.n_monolayers, len(space.n_shapes)
-        bands = [Block(row, min(row + _ROWS, n), row, n, triangular=True) for row in range(0, n, _ROWS)]
-        bands += [Block(row, min(row + _ROWS, total), 0, n, triangular=False) for row in range(n, total, _ROWS)]
+        bands = [Block(row, min(row + _ROWS, n), row, n, Rows.LAYERS) for row in range(0, n, _ROWS)]
+        bands += [Block(row, min(row + _ROWS, total), 0, n, Rows.SURFACES) for row in range(n, total, _ROWS)]
         order = np.random.default_rng(0).permutation(len(bands))
         # A matcher is made for rows that ascend, as those of a block do: so do those of a round.
         rounds = [np.sort(order[start : start + _BANDS]) for start in range(0, len(order), _BANDS)]

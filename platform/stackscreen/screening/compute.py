@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stackscreen.pairs import MatchedLevel, MatchedRow, PairLimits, ShapeTable, match_row
 from stackscreen.pairs.matchers import Matcher
 from stackscreen.screening.binary_copy import TextColumn
-from stackscreen.screening.blocks import Block
+from stackscreen.screening.blocks import Block, Rows
 from stackscreen.screening.describe import Scorer, describe, hull_energies
 from stackscreen.screening.members import MemberTable
 from stackscreen.screening.packing import NO_MATCH, pack_strain
@@ -210,7 +210,7 @@ def compute_block(context: RunContext, block: Block) -> BlockResult:
     chosen: list[NDArray[np.float64]] = []
     n_matched = 0
     hasher = hashlib.sha256()
-    rows = _later_rows(context, block) if block.later else _rows(context, block)
+    rows = _later_rows(context, block) if block.rows is Rows.LATER else _rows(context, block)
     limits = context.shapes.limits
     for row, pairs in enumerate(rows, block.row_from):
         bottom, top, found = pairs.bottom, pairs.top, pairs.found

@@ -6,7 +6,6 @@ If the earlier run's limits were narrower, what it has found is where the search
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,8 @@ class KnownMatcher:
         self._searched = searched
         self._levels = (limits.max_strain, *reversed(limits.strain_levels))
         self._wider = None
-        if replace(searched, strain_levels=limits.strain_levels) != limits:
+        widest = (searched.max_strain, searched.max_area, searched.max_atoms)
+        if widest != (limits.max_strain, limits.max_area, limits.max_atoms):
             self._wider = RowMatcher(ShapeIndex.build(shapes, members.n_monolayers))
         self._engine, self._shapes, self._layers = engine, shapes, members.n_monolayers
         with engine.connect() as connection:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, text, updat
 
 from schema import PairBlock
 from schema.vocabulary import BlockState
-from stackscreen.screening.blocks import Block
+from stackscreen.screening.blocks import Block, Rows
 
 MAX_ATTEMPTS: Final = 3
 """Leases after which a block that fails stays failed: its error is the same for everyone. Those of workers that were
@@ -98,14 +98,8 @@ def lease(
     ).one_or_none()
     if taken is None:
         return None
-    area = Block(
-        taken.row_from,
-        taken.row_to,
-        taken.col_from,
-        taken.col_to,
-        triangular=not continues and taken.row_from < n_monolayers,
-        later=continues,
-    )
+    rows = Rows.LATER if continues else Rows.LAYERS if taken.row_from < n_monolayers else Rows.SURFACES
+    area = Block(taken.row_from, taken.row_to, taken.col_from, taken.col_to, rows)
     return Lease(run_id, block, taken.attempts, area)
 
 
