@@ -1,4 +1,4 @@
-"""Twenty filters over all pairs of a C2DB-sized run: exact count and the best fifty.
+"""Filters over all pairs of a C2DB-sized run: exact count and the best fifty.
 
     python -m benchmarks scan [--run [--refill]]
 

@@ -314,6 +314,29 @@ def _rank(
 
 
 @njit(cache=True, nogil=True)
+def _look(
+    mask: np.ndarray,
+    reals: np.ndarray,
+    tiles: Tiles,
+    row: int,
+    bottom: Sides,
+    top: Sides,
+    on_bulk: bool,
+    asked: Asked,
+    base: int,
+    columns: np.ndarray,
+    heap: np.ndarray,
+    where: np.ndarray,
+) -> int:
+    """Count the pairs of a stretch that are selected, and keep the best; pair k lies at base + columns[k]."""
+    left = _limit(mask, reals, tiles, row, bottom, top, on_bulk, asked)
+    if left and asked.best:
+        _derive(reals, asked.order, tiles, row, bottom, top, on_bulk)
+        _rank(mask, reals, base, columns, asked.descending, heap, where)
+    return left
+
+
+@njit(cache=True, nogil=True)
 def _part(tiles: Tiles, begin: int, end: int) -> Tiles:
     return Tiles(tiles.n[begin:end], tiles.m[begin:end], tiles.strain[begin:end], tiles.score[begin:end])
 
@@ -427,18 +450,14 @@ def scan_rows(
                 mask[:] = column_mask[one : one + size]
                 stretch = _part(tiles, at, at + size)
                 if asked.narrowed:
-                    stretch = _narrowed(stretch, kept, row, one, asked, buffers)
-                left = _limit(mask, reals, stretch, row, bottom, above, on_bulk, asked)
-                if left and asked.best:
-                    _derive(reals, asked.order, stretch, row, bottom, above, on_bulk)
-                    _rank(mask, reals, at, one_by_one, asked.descending, heap, where)
+                    narrowed = _narrowed(stretch, kept, row, one, asked, buffers)
+                    left = _look(mask, reals, narrowed, row, bottom, above, on_bulk, asked, at, one_by_one, heap, where)
+                else:
+                    left = _look(mask, reals, stretch, row, bottom, above, on_bulk, asked, at, one_by_one, heap, where)
             else:
                 mask[:] = 1
                 columns = picked[one : one + size]
                 gathered = _gathered(tiles, kept, row, base, columns, asked, buffers)
-                left = _limit(mask, reals, gathered, row, bottom, above, on_bulk, asked)
-                if left and asked.best:
-                    _derive(reals, asked.order, gathered, row, bottom, above, on_bulk)
-                    _rank(mask, reals, base, columns, asked.descending, heap, where)
+                left = _look(mask, reals, gathered, row, bottom, above, on_bulk, asked, base, columns, heap, where)
             total += left
     return total
