@@ -200,11 +200,8 @@ def test_matches_are_taken_over_from_narrower_limits(
     monkeypatch.setattr(runs, "_matches_hold", lambda *_: False)
     anew = finish(engine, plan_run(engine, stricter))
     assert anew.matched_run_id is None
-    assert all(
-        alike(one, other)
-        for here, there in zip(taken_over, said(engine), strict=True)
-        for one, other in zip(here, there, strict=True)
-    )
+    for here, there in zip(taken_over, said(engine), strict=True):
+        assert [both for both in zip(here, there, strict=True) if not alike(*both)] == []
 
 
 def test_garbage_is_what_no_kept_run_of_a_space_holds(engine: Engine) -> None:
@@ -229,14 +226,16 @@ def test_a_run_says_of_its_level_what_a_run_within_it_alone_says(engine: Engine,
 
     run = finish(engine, plan_run(engine, SETTINGS))
     assert (run.max_strain, run.strain_levels) == (0.02, [0.005, 0.01])
-    of_level = seen(1.0, "strain.max=0.01&n_atoms.max=90")
+    of_level, tighter = seen(1.0, "strain.max=0.01&n_atoms.max=90"), pairs(engine, 0.5)
     # Those that the smallest supercell within 2 % would have hidden.
     hidden = {(row.uid, row.partner_uid) for row in pairs(engine) if row.n and row.strain > 1}
     assert sum(bool(row.n) and (row.uid, row.partner_uid) in hidden for row in pairs(engine, 1.0)) > 100
-    alone = finish(engine, plan_run(engine, ScreenSettings(block_pairs=3000, max_strain=0.01, strain_levels=())))
-    assert (alone.max_strain, alone.strain_levels, alone.base_run_id) == (0.01, [], None)
-    assert seen(None, "n_atoms.max=90") == of_level
-    assert rows(engine, "SELECT count(*) AS n FROM pair_tile_level WHERE run_id = :r", r=alone.id)[0].n == 0
+    alone = finish(engine, plan_run(engine, ScreenSettings(block_pairs=3000, max_strain=0.01)))
+    assert (alone.max_strain, alone.strain_levels, alone.base_run_id) == (0.01, [0.005], None)
+    of_run = seen(None, "n_atoms.max=90")
+    assert [pair for pair in zip(of_level[0], of_run[0], strict=True) if pair[0] != pair[1]] == []
+    assert of_level[1:] == of_run[1:]
+    assert pairs(engine, 0.5) == tighter
 
 
 def test_other_levels_found_a_space_of_their_own_and_fewer_are_taken_over(engine: Engine) -> None:

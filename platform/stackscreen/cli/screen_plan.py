@@ -76,10 +76,9 @@ def _print(plan: Forecast, settings: Settings) -> None:
     limits = settings.screen
     print(f"layers        {plan.n_monolayers:,}, on {plan.n_surfaces:,} faces of crystals")
     print(f"limits        {100 * limits.max_strain:g} % strain, {limits.max_area:g} Å², {limits.max_atoms} atoms")
-    levels = ", ".join(
-        f"{100 * part:.1f} % of the pairs within {100 * level:g} %" for level, part in sorted(plan.rates.kept.items())
-    )
-    print(f"levels        {f'another supercell for {levels}' if levels else 'none'}")
+    kept = sorted(plan.rates.kept.items())
+    levels = ", ".join(f"within {100 * level:g} % for {100 * part:.1f} % of the pairs" for level, part in kept)
+    print(f"levels        {f'another supercell {levels}' if levels else 'none'}")
     print(f"pairs         {plan.n_pairs:,}; about {plan.matched:,.0f} match, {plan.candidates:,.0f} are candidates")
     print(f"blocks        {plan.n_blocks:,} of about {plan.block_seconds:,.1f} s")
     print(f"tiles         {_size(plan.tile_bytes)} ({plan.rates.tile_bytes_per_pair:.2f} bytes a pair)")
