@@ -104,6 +104,17 @@ def test_a_tighter_level_has_larger_supercells_and_none_that_the_limits_have_not
     assert kept > 100
 
 
+def test_a_strain_of_exactly_a_level_is_within_it_however_it_is_searched_for() -> None:
+    # 16 cells of the one have the area of 25 of the other, but for twice 1 %.
+    ln_area = np.log(np.array([3.13, 2.504]) ** 2 * np.sqrt(0.75)) + np.array([0.0, 0.02])
+    tau, atoms = np.full(2, 0.5 + 1j * np.sqrt(0.75)), np.array([2, 2])
+    for order in ([0, 1], [1, 0]):
+        table = ShapeTable.build(ln_area[order], tau, atoms, PairLimits(0.03, 500.0, 200, (0.01, 0.02)))
+        found = RowMatcher(ShapeIndex.build(table, 2)).match(0, 1)
+        assert_equal(found, match_row(table, 0, np.array([1])))
+        assert {int(found.within(table.limits, 0.01).n[0]), int(found.within(table.limits, 0.01).m[0])} == {16, 25}
+
+
 @pytest.mark.parametrize("levels", [(0.02,), (0.01, 0.005), (0.0, 0.01), (0.01, 0.01), (0.03,)])
 def test_levels_that_do_not_rise_up_to_the_limit_are_refused(levels: tuple[float, ...]) -> None:
     with pytest.raises(StackscreenError, match="do not rise"):
