@@ -57,7 +57,7 @@ def _assert_whole(engine: Engine, run_id: int) -> None:
     assert books.pairs == books.expected == 72 * 73 // 2 + 61 * 72
     assert (books.misfit_rows, books.not_done, books.uncounted) == (0, 0, 0)
     assert (books.published, books.is_published) == (1, True)
-    assert unlike == {"blocks": 0, "tiles": 0, "candidates": 0}
+    assert unlike == {"blocks": 0, "tiles": 0, "levels": 0, "candidates": 0}
 
 
 def _orphans(settings: Settings) -> list[psutil.Process]:

@@ -373,17 +373,26 @@ def _search(  # noqa: PLR0912, PLR0915 - one loop nest, kept together for speed
                         # What is smallest within a tighter level is no smaller than what is within a wider one.
                         if area > product[j, tightest] or atoms + m * n_atoms[j] > max_atoms:
                             continue
+                        widest = 0
+                        while area > product[j, widest]:
+                            widest += 1
+                        if widest:
+                            # Too large for the wider levels: the sieve once more, of the first that it may be for.
+                            near = np.float32(windows[widest] + SINGLE) - abs(grid_area[e] - target32)
+                            re_off, im_off = x32 - grid_re[e], y32 - grid_im[e]
+                            if near < zero or (
+                                re_off * re_off + im_off * im_off > y32 * grid_im[e] * near * near * bend
+                            ):
+                                continue
                         k = shape[e]
                         re_gap, im_gap = x - shape_re[k], y - shape_im[k]
                         v = (re_gap * re_gap + im_gap * im_gap) / (2.0 * y * shape_im[k])
                         apart = abs(np.log(m / n) - (ln_area[row] - ln_area[j]))
-                        for limit in range(tightest + 1):
+                        for limit in range(widest, tightest + 1):
                             room = windows[limit] + slack - apart
                             r2 = room * room
                             if room < 0.0 or v > r2 * (0.5 + r2 * (1.0 / 24.0 + r2 * (1.0 / 720.0 + r2 / 40320.0))):
                                 break
-                            if area > product[j, limit]:
-                                continue
                             if area == product[j, limit]:
                                 old = value[j, limit]
                                 before = stretch[j, limit] + np.log1p(old + np.sqrt(old * (old + 2.0)))
