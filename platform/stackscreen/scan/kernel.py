@@ -348,12 +348,17 @@ def _narrowed(stretch: Tiles, kept: Kept, row: int, first: int, asked: Asked, bu
     of_cells = False
     for quantity in (_N, _M, _ATOMS, _AREA):
         of_cells |= asked.active[quantity] | (asked.order == quantity)
+    for k in range(out.strain.size):
+        out.strain[k] = stretch.strain[k]
+    for k in range(out.score.size):
+        out.score[k] = stretch.score[k]
     if of_cells:  # otherwise nobody looks at them, and they need not be read
-        out.n[:] = stretch.n
-        out.m[:] = stretch.m
-    out.strain[:] = stretch.strain
-    out.score[:] = stretch.score
-    narrow_stretch(kept, row, first, np.uint16(asked.high[_STRAIN]), out.n, out.m, out.strain, out.score)
+        for k in range(out.n.size):
+            out.n[k] = stretch.n[k]
+        for k in range(out.m.size):
+            out.m[k] = stretch.m[k]
+    limit = np.uint16(asked.high[_STRAIN])
+    narrow_stretch(kept, row, first, limit, of_cells, out.n, out.m, out.strain, out.score)
     return out
 
 

@@ -85,20 +85,27 @@ def narrow_stretch(
     row: int,
     first: int,
     limit: np.uint16,
+    of_cells: bool,
     n: np.ndarray,
     m: np.ndarray,
     strain: np.ndarray,
     score: np.ndarray,
 ) -> None:
-    """Put the supercell within a limit in the place of one beyond it, of the columns `first` and following of a row."""
-    end = first + strain.size
-    last = kept.start[row + 1]
-    e = _first_of(kept.column, kept.start[row], last, first)
-    while e < last and np.int64(kept.column[e]) < end:
+    """Put the supercell within a limit in the place of one beyond it, of the columns `first` and following of a row.
+
+    The numbers of cells are left alone if nobody asks for them.
+    """
+    low = _first_of(kept.column, kept.start[row], kept.start[row + 1], first)
+    high = _first_of(kept.column, low, kept.start[row + 1], first + strain.size)
+    # Without a branch, as chance decides: what is not taken is written back.
+    for e in range(low, high):
         k = np.int64(kept.column[e]) - first
-        if strain[k] > limit and kept.strain[e] <= limit:
-            n[k], m[k], strain[k], score[k] = kept.n[e], kept.m[e], kept.strain[e], kept.score[e]
-        e += 1
+        taken = (strain[k] > limit) & (kept.strain[e] <= limit)
+        strain[k] = kept.strain[e] if taken else strain[k]
+        score[k] = kept.score[e] if taken else score[k]
+        if of_cells:
+            n[k] = kept.n[e] if taken else n[k]
+            m[k] = kept.m[e] if taken else m[k]
 
 
 @njit(cache=True, nogil=True)
