@@ -10,15 +10,16 @@ from ml_helpers import layers
 
 import ml
 from ml import heads, judging, plots, registry
-from ml.artefact import PairModel
+from ml.artefact import PairModel, sha256
 from ml.cards import card_markdown
 from ml.catalogue import lineup
 from ml.class_artefact import WORDS, ClassModel
 from ml.evaluation import evaluate
 from ml.features import compute
 from ml.gate import judge
-from ml.models.layer_inputs import inputs_of
-from ml.models.slab_encoder import from_bytes
+from ml.models.layer_inputs import LayerInputs, PairLayers, inputs_of, layer_inputs
+from ml.models.slab_encoder import embed, from_bytes
+from ml.models.slab_graph import slab_graph
 from ml.pair_features import PairFeatures
 from ml.registry import CARD_FILE, ENCODER_FILE, EVALUATION_FILE, MODEL_FILE, shipped
 from ml.report import Report, shown
@@ -166,26 +167,54 @@ def test_the_card_and_the_plots_in_the_documentation_are_those_of_the_artefact(n
     assert page == card_markdown(content, {file.stem: f"{name}/{file.name}" for file in drawn})
 
 
+@cache
+def encoded_layers() -> LayerInputs:
+    artefact = next(model.artefact for model in shipped() if model.target == registry.EMBEDDING)
+    embeddings = embed(from_bytes(artefact), [slab_graph(layer.slab) for layer in layers()])
+    return layer_inputs(["0", "1", "2", "3"], compute(layers()), embeddings, encoder=sha256(artefact).hex())
+
+
+def pairs_of(a: np.ndarray, top_a: np.ndarray, b: np.ndarray, top_b: np.ndarray) -> PairLayers:
+    return PairLayers(encoded_layers(), 2 * a + top_a, 2 * b + top_b)
+
+
+def test_models_of_layers_on_themselves_and_of_known_registries_are_stacks_of_the_shipped_encoder() -> None:
+    for target, domain in ALL:
+        model = model_of(target, domain)
+        stacked = [state.graph is not None for state in model.states]
+        wanted = heads.is_stacked(domain, target) and model.family != registry.BASELINE_FAMILY
+        assert stacked == [wanted and bool(model.known.ensemble.members), wanted and domain == heads.HOMO]
+        assert model.encoder in (None, encoded_layers().encoder)
+
+
 def test_exchanging_the_layers_changes_no_prediction() -> None:
     pairs = PairFeatures(compute(layers()))
     a, b = (index.ravel() for index in np.meshgrid(np.arange(4), np.arange(4)))
     ta, tb = np.ones(16, bool), np.zeros(16, bool)
     one, two = pairs(a, b, top_a=ta, top_b=tb), pairs(b, a, top_a=tb, top_b=ta)
+    there, back = pairs_of(a, ta, b, tb), pairs_of(b, tb, a, ta)
     for target, domain in ALL:
         model = model_of(target, domain)
-        np.testing.assert_allclose(model.predict(one).value, model.predict(two).value, rtol=1e-5)
+        for known in (True, False):
+            here = model.predict(one, registry_known=known, layers=there)
+            turned = model.predict(two, registry_known=known, layers=back)
+            assert here.stacked.all() == (model.state(known).graph is not None)
+            np.testing.assert_allclose(here.value, turned.value, rtol=1e-5)
 
 
 def test_bilayer_mos2_comes_out_as_known() -> None:
     # Bilayer MoS2: about 20 meV/Å² (Björkman et al., Phys. Rev. Lett. 108, 235502 (2012)), 3.0 Å between sulfur planes.
-    rows = PairFeatures(compute(layers()))(np.array([0]), np.array([0]))
-    predicted = {target: model_of(target, heads.HOMO).predict(rows) for target in TARGETS[heads.HOMO]}
-    assert predicted["binding_energy"].value[0] == pytest.approx(22, abs=6)
-    assert predicted["interlayer_distance"].value[0] == pytest.approx(3.1, abs=0.4)
-    # Indirect through hybridisation: below the monolayer's 1.6 eV.
-    assert 0.9 < predicted["gap"].value[0] < 1.6
-    for value in predicted.values():
-        assert value.lower[0] < value.value[0] < value.upper[0]
+    first = np.array([0])
+    rows = PairFeatures(compute(layers()))(first, first)
+    with_graph = pairs_of(first, np.array([True]), first, np.array([False]))
+    for asked in (with_graph, None):
+        predicted = {target: model_of(target, heads.HOMO).predict(rows, layers=asked) for target in TARGETS[heads.HOMO]}
+        assert predicted["binding_energy"].value[0] == pytest.approx(22, abs=6)
+        assert predicted["interlayer_distance"].value[0] == pytest.approx(3.1, abs=0.4)
+        # Indirect through hybridisation: below the monolayer's 1.6 eV.
+        assert 0.9 < predicted["gap"].value[0] < 1.6
+        for value in predicted.values():
+            assert value.lower[0] < value.value[0] < value.upper[0]
 
 
 def test_mos2_on_wse2_comes_out_as_known() -> None:

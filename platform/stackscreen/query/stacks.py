@@ -200,7 +200,8 @@ def _predicted(connection: Connection, run: Run, bottom: Side, top: Side, cell: 
     from ml.scorer import PairScorer
 
     # A side shows the face that looks at the other one: the lower layer's upper face, unless it is turned over.
-    scored = PairScorer.load(connection, run_id=run.id).score(
+    pair = [bottom.material_id, top.material_id]
+    scored = PairScorer.load(connection, run_id=run.id, only=pair).score(
         np.array([bottom.material_id]),
         np.array([top.material_id]),
         strain=np.array([cell.max_strain]),
