@@ -147,8 +147,10 @@ def test_stored_coverage_on_unseen_materials_is_ninety_per_cent(target: str, dom
         # Without registry all stackings of a layer share one prediction, and every layer counts alike.
         covered = figure.coverage_by_material if "registry unknown" in figure.method else figure.coverage
         assert covered is not None
-        # Few rows cannot say it more closely than chance allows: two standard errors.
-        room = max(0.02, 2 * np.sqrt(0.09 / figure.n))
+        # Few rows cannot say it more closely than chance allows: two standard errors. HetML's come two a pair of
+        # layers, which err together: pairs are what counts.
+        independent = figure.n / 2 if report.source == "hetml" else figure.n
+        room = max(0.02, 2 * np.sqrt(0.09 / independent))
         assert abs(covered - 0.9) <= room, (report.source, figure)
 
 
@@ -198,7 +200,9 @@ def test_exchanging_the_layers_changes_no_prediction() -> None:
         for known in (True, False):
             here = model.predict(one, registry_known=known, layers=there)
             turned = model.predict(two, registry_known=known, layers=back)
-            assert here.stacked.all() == (model.state(known).graph is not None)
+            # Where the physics needs a registry, a pair without one has no prediction.
+            answered = np.isfinite(here.value) & (model.state(known).graph is not None)
+            np.testing.assert_array_equal(here.stacked, answered)
             np.testing.assert_allclose(here.value, turned.value, rtol=1e-5)
 
 
