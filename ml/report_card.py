@@ -42,7 +42,7 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
         + (
             f"**{first.method}** is what answers there; trees do only where they beat every baseline."
             if classes
-            else f"**{first.method}** is what a screen uses; it is served only if it beats every baseline there. "
+            else "The method in **bold** is what answers; it is served only if it beats every baseline there. "
             "Intervals are calibrated without the rows that they are tested on."
         ),
         "",
