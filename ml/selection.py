@@ -6,7 +6,7 @@ So the choice is part of the method, and its out-of-fold errors include what cho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 
@@ -36,6 +36,7 @@ class Chosen:
         split: rule of the inner folds.
         blend: whether several may be averaged; not for classes.
         splits_if_not: rules tried in turn where `split` cannot be made of the training rows.
+        steps: weights of a blend are multiples of 1/steps; with 1 a single candidate is taken.
     """
 
     name: str
@@ -43,11 +44,12 @@ class Chosen:
     split: Split
     blend: bool = True
     splits_if_not: tuple[Split, ...] = (Split.PAIR, Split.RANDOM)
+    steps: int = STEPS
 
     def with_seed(self, seed: int) -> Chosen:
         """The same choice among candidates with another seed."""
         seeded = tuple(one.with_seed(seed) if isinstance(one, Seeded) else one for one in self.candidates)
-        return Chosen(self.name, seeded, self.split, self.blend, self.splits_if_not)
+        return replace(self, candidates=seeded)
 
     def fit(self, rows: InterfaceRows, target: str, train: NDArray[np.bool_]) -> Blend:
         """Choose on inner folds of the training rows, then fit what was chosen on all of them."""
@@ -72,7 +74,7 @@ class Chosen:
         ok = np.isfinite(predicted).all(axis=0)
         if ok.sum() < MIN_INNER:
             return first
-        return best_weights(predicted[:, ok], known.targets[target][ok], blend=self.blend)
+        return best_weights(predicted[:, ok], known.targets[target][ok], blend=self.blend, steps=self.steps)
 
     def _inner(self, known: InterfaceRows) -> list[Partition]:
         for split in (self.split, *self.splits_if_not):
