@@ -223,18 +223,27 @@ class PairModel:
                 "The model's artefact is not a pair model that this version reads.",
                 hint="Register the shipped models again: stackscreen models register",
             ) from error
-        if inputs["version"] != pair_features.VERSION:
-            raise ArtefactError(
-                f"The model of {model.target} reads pair features v{inputs['version']}, and this version computes "
-                f"v{pair_features.VERSION}.",
-                hint="Register the shipped models (stackscreen models register) or train anew (stackscreen train).",
-            )
+        check_features(model.target, inputs["version"])
         return model
 
 
 def sha256(data: bytes) -> bytes:
     """SHA-256 of an artefact, 32 bytes."""
     return hashlib.sha256(data).digest()
+
+
+def check_features(target: str, version: int) -> None:
+    """Make sure that a model reads the pair features that this version computes.
+
+    Raises:
+        ArtefactError: it reads others.
+    """
+    if version != pair_features.VERSION:
+        raise ArtefactError(
+            f"The model of {target} reads pair features v{version}, and this version computes "
+            f"v{pair_features.VERSION}.",
+            hint="Register the shipped models (stackscreen models register) or train anew (stackscreen train).",
+        )
 
 
 def check_digest(data: bytes, digest: bytes, what: str) -> None:

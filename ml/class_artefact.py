@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ml import pair_features
-from ml.artefact import ArtefactError, PairModel, check_digest
+from ml.artefact import ArtefactError, PairModel, check_digest, check_features
 from ml.class_calibration import ClassCalibration
 from ml.descriptors.band_alignment import Alignment
 from ml.domain import Domain
@@ -189,12 +189,7 @@ class ClassModel:
                 "The model's artefact is not a class model that this version reads.",
                 hint="Register the shipped models again: stackscreen models register",
             ) from error
-        if version != pair_features.VERSION:
-            raise ArtefactError(
-                f"The model of {model.target} reads pair features v{version}, and this version computes "
-                f"v{pair_features.VERSION}.",
-                hint="Register the shipped models (stackscreen models register) or train anew (stackscreen train).",
-            )
+        check_features(model.target, version)
         return model
 
 
