@@ -25,7 +25,7 @@ _WIDTHS: Final = {
     "score": 96,
     "n_atoms": 92,
     "conduction_offset": 118,
-    "work_function_difference": 118,
+    "work_function_difference": 136,
 }
 
 
@@ -35,7 +35,7 @@ _OF_PAIRS: Final = (
 )  # fmt: skip
 _GEOMETRIC: Final = {
     "headerName": "Geometric score",
-    "width": 118,
+    "width": 136,
     "headerTooltip": "small misfit and few atoms, 0 to 1; the ranking score is known of candidates only",
 }
 

@@ -88,7 +88,8 @@ def learning_figure(report: Report, unit: str) -> go.Figure | None:
     figure = go.Figure(
         model,
         base_layout(
-            xaxis=axis("materials in training", type="log", dtick="D2"),
+            # Measured points are few: a tick at each, and none where nothing was measured.
+            xaxis=axis("materials in training", type="log", tickvals=curve.x, ticktext=[f"{x:.0f}" for x in curve.x]),
             yaxis=axis(_error_title(report, unit), rangemode="tozero"),
             showlegend=False,
         ),

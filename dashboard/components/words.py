@@ -79,6 +79,12 @@ def column(key: str, value: float | None, factor: float = 1.0) -> str:
     return shown.replace("-", "" if float(shown.replace(",", "")) == 0 else "−")
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign and so many decimals; what is rounded to zero has none."""
+    shown = f"{value:+.{digits}f}"
+    return shown[1:] if float(shown) == 0 else shown.replace("-", "−")
+
+
 def aria(**attributes: str) -> dict[str, Any]:
     """Attributes for screen readers, as keyword arguments of a component: `aria(label=...)` is aria-label."""
     return {f"aria-{name}": value for name, value in attributes.items()}

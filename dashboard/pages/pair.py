@@ -12,7 +12,7 @@ from dashboard.components.notices import error_notice, starter_banner
 from dashboard.components.structure_view import structure_figure
 from dashboard.components.tables import candidate_table, citations, fact_table, interval, table
 from dashboard.components.why import why
-from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name
+from dashboard.components.words import ALIGNMENT_NAMES, KIND_NAMES, column, number, pair_path, side_name, signed
 from schema.errors import StackscreenError
 from schema.vocabulary import EdgeMethod, StackSide
 from stackscreen.query.candidates import Run, published_run
@@ -127,8 +127,8 @@ def _structure(stack: Stack | StackscreenError) -> html.Section:
                 [
                     html.B("Generated, not relaxed. "),
                     f"{len(stack.structure)} atoms, a = {lattice.a:.2f} Å, b = {lattice.b:.2f} Å, "
-                    f"γ = {lattice.gamma:.1f}°; twist {cell.twist:.2f}°; principal misfit {large:+.2f} and "
-                    f"{small:+.2f} %, {misfit_words(cell)}; interlayer distance {stack.gap.distance:.2f} Å "
+                    f"γ = {lattice.gamma:.1f}°; twist {cell.twist:.2f}°; principal misfit {signed(large)} and "
+                    f"{signed(small)} %, {misfit_words(cell)}; interlayer distance {stack.gap.distance:.2f} Å "
                     f"({stack.gap.origin}). Registry not optimised.{turned}",
                 ],
                 className="picture-note",

@@ -98,6 +98,13 @@ def test_what_a_report_does_not_hold_is_not_drawn(report: Report) -> None:
     assert kinds_figure(bare, "meV/Å²") is None
 
 
+def test_the_axis_of_a_learning_curve_has_its_ticks_where_it_was_measured(report: Report) -> None:
+    drawn = learning_figure(report, "meV/Å²")
+    assert drawn is not None
+    assert list(drawn.layout.xaxis.tickvals) == list(drawn.data[0].x)
+    assert list(drawn.layout.xaxis.ticktext) == [f"{x:.0f}" for x in drawn.data[0].x]
+
+
 def test_a_model_of_classes_shows_which_are_taken_for_which_and_what_its_probabilities_are_worth(
     engine: Engine,
 ) -> None:
