@@ -107,11 +107,10 @@ class ClassModel:
             unseen: how many of a row's partners training has not seen, shape (rows,).
         """
         out = np.full((4, len(rows)), np.nan)
-        numbers, known = np.array(self.learned.classes), sorted(self.categories)
+        numbers = np.array(self.learned.classes)
         for number in np.unique(unseen):
             chosen = unseen == number
-            category = self.categories[next((k for k in known if k >= number), known[-1])]
-            learned = self.learned if category.trees else self.learned.without_trees
+            learned, category = self.answering(int(number))
             p = category.calibration.probabilities(learned.probabilities(rows, chosen))
             held = category.calibration.sets(p)
             found = np.stack(
@@ -126,10 +125,14 @@ class ClassModel:
         if self.needs_registry:
             out[:, np.isnan(rows.columns(pair_features.REGISTRY[:1])[:, 0])] = np.nan
         if self.target == ALIGNMENT_TYPE.key:
-            # A metal under or over it leaves a layer no alignment: that is a definition, and nothing is learned.
-            metal = (rows.column("alignment_type") == Alignment.METAL) | (rows.column("gap_min") == 0)
-            out[:3, metal] = float(Alignment.METAL)
+            out[:3, beside_metal(rows)] = float(Alignment.METAL)
         return ClassPrediction(*out)
+
+    def answering(self, unseen: int) -> tuple[FittedClasses, Category]:
+        """What answers for pairs with so many partners that training has not seen."""
+        known = sorted(self.categories)
+        category = self.categories[next((k for k in known if k >= unseen), known[-1])]
+        return self.learned if category.trees else self.learned.without_trees, category
 
     def to_bytes(self) -> bytes:
         """The document; the same model gives the same bytes."""
@@ -191,6 +194,11 @@ class ClassModel:
             ) from error
         check_features(model.target, version)
         return model
+
+
+def beside_metal(rows: InterfaceRows) -> NDArray[np.bool_]:
+    """Whether a layer of each row is a metal: that leaves the other no alignment, by definition; nothing is learned."""
+    return np.asarray((rows.column("alignment_type") == Alignment.METAL) | (rows.column("gap_min") == 0), bool)
 
 
 def model_of(target: str, data: bytes) -> PairModel | ClassModel:

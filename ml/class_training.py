@@ -14,10 +14,10 @@ from ml.artefact import sha256
 from ml.catalogue import lineup
 from ml.class_artefact import WORDS, Category, ClassModel
 from ml.class_calibration import ClassCalibration, Scores, honest_scores, probabilities_out_of_fold
+from ml.class_explain import class_importance
 from ml.cleaning import rule_of
 from ml.domain import Domain
 from ml.evaluation import Evaluation
-from ml.explain import class_importance
 from ml.method import Method
 from ml.models.class_physics import PhysicsAlone
 from ml.models.tree_classes import ClassTrees

@@ -20,9 +20,7 @@ from ml.artefact import PairModel
 from ml.descriptors.slab import Slab
 from ml.graph_half import GraphHalf, asked
 from ml.models.layer_inputs import PairLayers
-from ml.models.tree_classes import FittedClasses
 from ml.models.tree_ensemble import TreeEnsemble
-from ml.rows import InterfaceRows
 
 if TYPE_CHECKING:
     from ml.models.slab_encoder import SlabEncoder
@@ -189,7 +187,7 @@ def explain(
         note = "The layers have not been encoded, so that the trees of this stack answer alone."
     shares = shap_values(ensemble, rows)[0] * (1.0 if graph is None else 0.5)
     order = np.argsort(-np.abs(shares[:-1]), kind="stable")
-    parts = tuple(_contribution(ensemble.features[k], rows[0], float(shares[k])) for k in order if shares[k] != 0)
+    parts = tuple(contribution(ensemble.features[k], rows[0], float(shares[k])) for k in order if shares[k] != 0)
     typical = float(shares[-1])
     return Explanation(model.target, model.unit, value, lower, upper, physics, name, typical, parts, note, graph)
 
@@ -231,25 +229,8 @@ def importance(ensemble: TreeEnsemble, rows: NDArray[np.floating]) -> list[tuple
     return [(ensemble.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
 
 
-def class_importance(learned: FittedClasses, rows: InterfaceRows) -> list[tuple[str, float]]:
-    """Mean absolute SHAP value of each feature over rows and classes, in logarithms of odds, the largest first.
-
-    Args:
-        learned: physics and trees.
-        rows: the training rows; of many, `MAX_ROWS` are drawn.
-    """
-    read = rows.columns(learned.features)
-    if len(read) > MAX_ROWS:
-        read = read[np.sort(np.random.default_rng(SEED).choice(len(read), MAX_ROWS, replace=False))]
-    shape = (len(read), len(learned.classes), len(learned.features) + 1)
-    each = [
-        np.reshape(lightgbm.Booster(model_str=text).predict(read, pred_contrib=True), shape) for text in learned.members
-    ]
-    mean = np.abs(np.mean(each, axis=0)[:, :, :-1]).mean(axis=(0, 1))
-    return [(learned.features[k], float(mean[k])) for k in np.argsort(-mean, kind="stable") if mean[k] > 0]
-
-
-def _contribution(feature: str, row: NDArray[np.floating], shap: float) -> Contribution:
+def contribution(feature: str, row: NDArray[np.floating], shap: float) -> Contribution:
+    """What a feature of a row of pair features, shape (len(pair_features.NAMES),), added."""
     at = pair_features.COLUMN[feature]
     value = float(row[at])
     return Contribution(feature, value if np.isfinite(value) else None, pair_features.UNITS[at], shap)

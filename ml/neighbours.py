@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,6 +51,22 @@ class Neighbour:
     smallest: float
     largest: float
     stackings: int
+    source: str
+
+
+@dataclass(frozen=True)
+class ClassNeighbour:
+    """Computed interfaces of one pair of layers, of which a class is known.
+
+    Attributes:
+        bottom_uid, top_uid, distance, source: as of a `Neighbour`.
+        classes: number of stackings in each class.
+    """
+
+    bottom_uid: str
+    top_uid: str
+    distance: float
+    classes: dict[int, int]
     source: str
 
 
@@ -110,26 +127,70 @@ def nearest_on_bulk(
     Returns:
         The nearest kinds of substrate and layer first, called as their source calls them.
     """
-    substrate, layer = domain.points(sides)
+    return [
+        Neighbour(
+            bottom, top, apart, float(np.mean(values)), min(values), max(values), len(values), source
+        )
+        for apart, bottom, top, values, source in _ranked(tables, domain, target, sides, count, either_way=False)
+    ]  # fmt: skip
+
+
+def nearest_classes(
+    tables: Iterable[InterfaceRows], domain: Domain, target: str, sides: NDArray[np.floating], *, count: int = 5
+) -> list[ClassNeighbour]:
+    """The nearest bilayers whose class has been calculated.
+
+    Args:
+        tables: what the model learned from (`ml.interface_store.load_rows`).
+        domain: of the model, whose features and scale make the distance.
+        target: quantity key of a class.
+        sides: material features of the two layers, shape (2, len(ml.features.NAMES)); which lies below does not matter.
+        count: how many.
+
+    Returns:
+        The nearest pairs of layers first.
+    """
+    return [
+        ClassNeighbour(bottom, top, apart, dict(sorted(Counter(round(value) for value in values).items())), source)
+        for apart, bottom, top, values, source in _ranked(tables, domain, target, sides, count, either_way=True)
+    ]
+
+
+def _ranked(
+    tables: Iterable[InterfaceRows],
+    domain: Domain,
+    target: str,
+    sides: NDArray[np.floating],
+    count: int,
+    *,
+    either_way: bool,
+) -> list[tuple[float, str, str, list[float], str]]:
+    """Distance, names, calculated values and source of the nearest labelled pairs, the nearest first."""
+    asked = domain.points(sides)
     found = []
     for rows in tables:
         if rows.layers is None:
             continue
-        points, at = domain.points(rows.layers.features), rows.layers.row
+        points, at = np.vstack([asked, domain.points(rows.layers.features)]), rows.layers.row
         values: dict[tuple[str, str], list[float]] = {}
         for k in np.flatnonzero(rows.labelled(target)):
             values.setdefault((rows.bottom[k], rows.top[k]), []).append(float(rows.targets[target][k]))
-        for (bottom, top), known in values.items():
-            apart = max(np.linalg.norm(points[at[bottom]] - substrate), np.linalg.norm(points[at[top]] - layer))
-            near = Neighbour(
-                bottom, top, float(apart), float(np.mean(known)), min(known), max(known), len(known), rows.source
-            )
-            found.append(near)
-    return sorted(found, key=lambda near: (near.distance, near.bottom_uid, near.top_uid))[:count]
+        if not values:
+            continue
+        below, above = (np.array([at[pair[side]] for pair in values]) + 2 for side in (0, 1))
+        apart = pair_distance(points, np.array([0, 1]), below, above, either_way=either_way)
+        known = zip(apart.tolist(), values.items(), strict=True)
+        found += [(far, bottom, top, many, rows.source) for far, ((bottom, top), many) in known if np.isfinite(far)]
+    return sorted(found, key=lambda near: near[:3])[:count]
 
 
 def pair_distance(
-    points: NDArray[np.float64], asked: NDArray[np.integer], below: NDArray[np.integer], above: NDArray[np.integer]
+    points: NDArray[np.float64],
+    asked: NDArray[np.integer],
+    below: NDArray[np.integer],
+    above: NDArray[np.integer],
+    *,
+    either_way: bool = True,
 ) -> NDArray[np.float64]:
     """Distance of one pair from others: the farther of two counterparts, either way round, whichever is nearer.
 
@@ -137,6 +198,7 @@ def pair_distance(
         points: of materials, shape (materials, dimensions).
         asked: the pair's two rows in `points`.
         below, above: rows of the other pairs' layers, shape (pairs,).
+        either_way: whether the two sides may change places; a substrate and its layer may not.
 
     Returns:
         Shape (pairs,), in the unit of `points`.
@@ -147,5 +209,7 @@ def pair_distance(
 
     a, b = int(asked[0]), int(asked[1])
     straight = np.maximum(between(a, below), between(b, above))
+    if not either_way:
+        return straight
     crossed = np.maximum(between(a, above), between(b, below))
     return np.minimum(straight, crossed)

@@ -135,7 +135,7 @@ def _features(report: Report, unit: str) -> list[str]:
     top = ", ".join(f"`{name}` {value:.2g}" for name, value in report.importance[:MAX_FEATURES])
     return [
         f"What the trees go by (mean absolute SHAP value, {unit or 'logarithm of odds'}, over training rows): {top}."
-        + (" For one pair: `stackscreen models explain`." if unit else ""),
+        + " For one pair: `stackscreen models explain`.",
         "",
     ]
 

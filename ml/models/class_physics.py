@@ -25,12 +25,26 @@ LEAST = 1e-4
 """Probability below which no class is put by physics alone."""
 
 
+_ANDERSON = ("alignment_type", "gap_overlap", "valence_offset", "conduction_offset", "straddling_margin")
+"""What Anderson's rule and its doubts read."""
+
+
 class ClassPhysics(Protocol):
     """Probabilities without trees."""
 
     @property
     def classes(self) -> tuple[float, ...]:
         """Value of each class, rising."""
+        ...
+
+    @property
+    def says(self) -> str:
+        """What it goes by, in words."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Pair features that it reads."""
         ...
 
     def probabilities(self, rows: InterfaceRows) -> NDArray[np.float64]:
@@ -97,6 +111,16 @@ class Frequencies:
     classes: tuple[float, ...]
     shares: tuple[float, ...]
 
+    @property
+    def says(self) -> str:
+        """See `ClassPhysics`."""
+        return "how frequent each class is in training"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `ClassPhysics`."""
+        return ()
+
     @classmethod
     def fit(cls, _: InterfaceRows, values: NDArray[np.floating]) -> Frequencies:
         """Count.
@@ -123,6 +147,16 @@ class OneFeature:
     feature: str
     line: Logistic
     classes: tuple[float, ...]
+
+    @property
+    def says(self) -> str:
+        """See `ClassPhysics`."""
+        return f"a logistic line in {self.feature}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `ClassPhysics`."""
+        return (self.feature,)
 
     @classmethod
     def of(cls, feature: str) -> FitPhysics:
@@ -163,6 +197,16 @@ class CalibratedAnderson:
     def classes(self) -> tuple[float, ...]:
         """See `ClassPhysics`."""
         return tuple(float(kind) for kind in (Alignment.STRADDLING, Alignment.STAGGERED, Alignment.BROKEN))
+
+    @property
+    def says(self) -> str:
+        """See `ClassPhysics`."""
+        return "Anderson's rule, calibrated"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `ClassPhysics`."""
+        return _ANDERSON
 
     @classmethod
     def fit(cls, rows: InterfaceRows, values: NDArray[np.floating]) -> CalibratedAnderson:
@@ -252,7 +296,6 @@ def _anderson(rows: InterfaceRows) -> tuple[NDArray[np.float64], NDArray[np.floa
 
     Shapes (rows,), (rows, 2) and (rows,); the overlap is NaN where edges are not known or a layer is a metal.
     """
-    names = ("alignment_type", "gap_overlap", "valence_offset", "conduction_offset", "straddling_margin")
-    kind, overlap, valence, conduction, margin = rows.columns(names).astype(float).T
+    kind, overlap, valence, conduction, margin = rows.columns(_ANDERSON).astype(float).T
     semiconductors = np.where(kind == Alignment.METAL, np.nan, overlap)
     return semiconductors, np.abs(np.column_stack([valence, conduction])), margin >= 0

@@ -12,8 +12,8 @@ from ml import pair_features
 from ml.artefact import ArtefactError, sha256
 from ml.class_artefact import PHYSICS_FAMILY, TREES_FAMILY, Category, ClassModel
 from ml.class_calibration import ClassCalibration, honest_scores, log_loss
+from ml.class_explain import class_importance
 from ml.domain import Domain
-from ml.explain import class_importance
 from ml.features import compute
 from ml.gate import judge
 from ml.heads import HETERO, HOMO

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schema.vocabulary import InterfaceKind
 from stackscreen.cli.console import step
+from stackscreen.cli.explained import contribution_table, print_origin
 from stackscreen.cli.models import engine_of
 from stackscreen.settings import get_settings
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from ml.explain import GraphShare
     from stackscreen.query.explain import Explained
 
-_LEARNED_FROM: dict[str, str] = {
-    InterfaceKind.HOMOBILAYER: "homobilayers",
-    InterfaceKind.HETEROBILAYER: "heterobilayers",
-    InterfaceKind.ON_BULK: "layers on crystals",
-}
 _SHOWN = 6
 """Other meanings of a name that are listed."""
 
@@ -34,29 +29,40 @@ def explain(
     ],
     top: Annotated[str, typer.Argument(help="the upper layer; the same for a homobilayer")],
     shown: Annotated[int, typer.Option(min=1, max=200, help="how many features")] = 12,
+    registry: Annotated[
+        str, typer.Option(help="of a class: how one cell lies on the other, such as AA or AB; see stackscreen build")
+    ] = "",
 ) -> None:
     """Why a pair is predicted to be so: physics, what each feature adds, and the nearest computed interfaces.
 
     The contributions are SHAP values: they add up to the prediction. A layer on itself is answered for by a stack:
     half of what its trees add, and half of what the graph adds, which is followed back to the atoms. Of several layers
-    of a formula the one of least energy above the hull is taken, and said. Examples:
+    of a formula the one of least energy above the hull is taken, and said. A class (alignment_type, slide_stability)
+    comes with the probability of each, and what physics and each feature add to its odds. Examples:
     `stackscreen models explain binding_energy MoS2 1WSe2-1`,
-    `stackscreen models explain binding_energy_per_atom "Ag-1f0c22ab(111)" MoS2`
+    `stackscreen models explain binding_energy_per_atom "Ag-1f0c22ab(111)" MoS2`,
+    `stackscreen models explain slide_stability MoS2 MoS2 --registry AB`
     """
     from rich.console import Console
 
     from ml.class_artefact import WORDS
+    from stackscreen.cli.explain_class import print_class
     from stackscreen.query.explain import UnknownLayerError, explain_pair
+    from stackscreen.query.explain_class import explain_pair_class
 
-    if target in WORDS:
+    if registry and target not in WORDS:
         raise UnknownLayerError(
-            f"{target} is a class, and only numbers are explained.",
-            hint=f"How probable it is: stackscreen predict pairs FILE.csv --target {target}; what its model goes by: "
-            f"stackscreen models show {target}",
+            f"{target} is a number, and numbers are explained for no registry in particular.",
+            hint=f"Leave --registry out, or ask for {' or '.join(WORDS)}.",
         )
     with engine_of(get_settings()) as engine, engine.connect() as connection:
         below, above = (_chosen(connection, name) for name in (bottom, top))
-        found = explain_pair(connection, below, above, target=target)
+        if target in WORDS:
+            named = explain_pair_class(connection, below, above, target=target, registry=registry)
+            if named is not None:
+                print_class(named, f"{target} of {below} / {above}", shown)
+                return
+        found = [] if target in WORDS else explain_pair(connection, below, above, target=target)
     if not found:
         raise UnknownLayerError(
             f"No model of {target} is served for {below} / {above}.",
@@ -66,7 +72,7 @@ def explain(
     for one in found:
         _headline(one, f"{target} of {below} / {above}")
         if one.explanation.contributions:
-            console.print(_contributions(one, shown))
+            console.print(contribution_table(one.explanation.contributions, one.explanation.unit, shown))
         if one.explanation.graph is not None:
             console.print(_atoms(one.explanation.graph, one.explanation.unit))
         if one.neighbours:
@@ -86,10 +92,7 @@ def _chosen(connection: Connection, name: str) -> str:
 def _headline(one: Explained, what: str) -> None:
     said, unit = one.explanation, one.explanation.unit
     typer.echo(f"{what}: {said.value:.4g} {unit}, 90 % interval {said.lower:.4g} to {said.upper:.4g} {unit}")
-    typer.echo(f"  model {one.model} (version {one.version}), learned from {_LEARNED_FROM[one.domain]}")
-    below, above = one.domain_distance
-    far = ": an extrapolation" if max(below, above) > 1 else ""
-    typer.echo(f"  distance from the training layers: {below:.2f} (bottom), {above:.2f} (top), 1 = the edge{far}")
+    print_origin(one)
     typer.echo(f"  physics, {said.physics_name}: {said.physics:.4g} {unit}")
     if said.note:
         typer.echo(f"  {said.note}")
@@ -100,19 +103,6 @@ def _headline(one: Explained, what: str) -> None:
         typer.echo(f"  half of what the graph adds: {graph.added:+.3g} {unit} (it says {graph.value:.4g} {unit})")
     if said.contributions:
         typer.echo(f"  what the trees add on average: {said.typical:+.3g} {unit}")
-
-
-def _contributions(one: Explained, shown: int) -> Table:
-    from rich.table import Table
-
-    parts = one.explanation.contributions
-    table = Table("feature", "value", "unit", f"adds ({one.explanation.unit})")
-    for part in parts[:shown]:
-        value = "unknown" if part.value is None else f"{part.value:.4g}"
-        table.add_row(part.feature, value, "" if part.unit == "1" else part.unit, f"{part.shap:+.3g}")
-    if len(parts) > shown:
-        table.add_row(f"{len(parts) - shown} others", "", "", f"{sum(part.shap for part in parts[shown:]):+.3g}")
-    return table
 
 
 def _atoms(graph: GraphShare, unit: str) -> Table:

@@ -98,6 +98,18 @@ def predict_pairs(
         yield from predictor.predict([_described(row, sides) for row in batch])
 
 
+def described_pair(known: KnownLayers, row: PairRow) -> Described:
+    """One pair of known materials, as `predict_pairs` asks about it.
+
+    Raises:
+        NotPredictedError: it cannot be described, and why.
+    """
+    found = _described(row, _Sides(known, Path()))
+    if isinstance(found, NotPredicted):
+        raise found.error
+    return found
+
+
 def _described(row: PairRow, sides: _Sides) -> Described | NotPredicted:
     try:
         bottom, top = (sides.of(row.fields.get(key, "")) for key in REQUIRED)
