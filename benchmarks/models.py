@@ -54,7 +54,7 @@ from schema.quantities import (
 PLAIN = "plain LightGBM"
 HEAD = (
     "source", "target", "split", "rows", "published", "mean", "best estimate", PLAIN, "trees", "graph fusion", "model",
-    "90 % cover", "bar",
+    "90 % cover, rows / pairs", "bar",
 )  # fmt: skip
 FORMER_MARGIN = 0.2
 """eV, for comparison: what was once left out of the types of alignment."""
@@ -198,7 +198,8 @@ def _row(aim: Aim, found: Evaluation, method: Method, view: str) -> str:
     best, ours = found.best_baseline, found.metrics[called(method.name)]
     unit = QUANTITIES[aim.target].unit if aim.target in QUANTITIES else ""
     mean = next(found.metrics[b].error for b in found.baselines if b.startswith(("mean", "most frequent")))
-    cover = f"{100 * ours.coverage:.1f} %" if isinstance(ours, Metrics) and ours.coverage is not None else "–"
+    shares = (ours.coverage, ours.coverage_by_material) if isinstance(ours, Metrics) else ()
+    cover = " / ".join(f"{100 * share:.1f} %" for share in shares if share is not None) or "–"
     r2 = f", R² {ours.r2:.3f}" if isinstance(ours, Metrics) else ""
     hidden = f", {REGISTRY_UNKNOWN}" if aim.hidden or view else ""
     bar = "–" if view or aim.bar is None else f"{aim.bar:g} {'reached' if ours.error <= aim.bar else 'missed'}"

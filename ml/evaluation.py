@@ -19,7 +19,7 @@ from ml.metrics import ClassMetrics, Metrics, group_numbers
 from ml.parts import Part, parts_of
 from ml.rows import InterfaceRows
 from ml.splits import N_FOLDS, VERSION, Partition, Split, pair_names, partitions
-from ml.uncertainty import honest_half_widths
+from ml.uncertainty import counting_weights, honest_half_widths
 
 MIN_TRAINING = 20
 """A part of a split with fewer labelled rows to learn from is not judged."""
@@ -50,7 +50,7 @@ class Evaluation:
         by_part: by method: errors within families, element blocks or classes.
         out_of_fold: prediction of each row by each method, shape (rows,), NaN where it has none.
         half_width: of each row's 90 % interval by each method, shape (rows,), in the target's unit.
-        calibration: by method: share asked for, and share covered.
+        calibration: by method: share asked for, and share covered, rows counting as in `ml.uncertainty`.
         disagreement: of ensembles: standard deviation of the members' predictions of each row, shape (rows,), in the
             target's unit.
         spread: by method: standard deviation of its error over repeats, in the target's unit (classes: a share).
@@ -109,8 +109,7 @@ def evaluate(
         baselines: what is to be beaten; judged alike. They see rows as they are: what knows a registry that a view
             hides from the methods belongs among the methods.
         classes: whether the target's values name classes.
-        views: how test rows are shown to the fitted methods; they learn from the rows as they are. Under a view
-            with a name the intervals of methods, and always those of baselines, count every pair of layers alike.
+        views: how test rows are shown to the fitted methods; they learn from the rows as they are.
         own: contents of the fold file that the parts come from, for the record.
         on_fold: called after each part and method, for a progress bar.
 
@@ -124,14 +123,13 @@ def evaluate(
         name, folds = split.value, f"{split.value}-v{VERSION}, {N_FOLDS} folds"
     else:
         keep = rows.labelled(target)
-        parts = [Partition(part.train[keep], part.test[keep]) for part in split]
+        parts = [part._replace(train=part.train[keep], test=part.test[keep]) for part in split]
         name, folds = "own folds", f"own folds, SHA-256 {hashlib.sha256(own or b'').hexdigest()[:16]}"
     out, _ = out_of_fold(labelled, target, baselines, parts, on_fold=on_fold)
     found, spreads = out_of_fold(labelled, target, methods, parts, views=views, on_fold=on_fold)
     out |= {method: predicted for method, predicted in found.items() if np.isfinite(predicted).any()}
-    alike = {b.name for b in baselines} if len(views) > 1 else set()
-    alike |= {f"{method.name}, {view}" for method in methods for view in views if view}
     pairs = group_numbers(pair_names(labelled))
+    weights = counting_weights(pairs)
     metrics: dict[str, Metrics | ClassMetrics] = {}
     half: dict[str, NDArray[np.float64]] = {}
     calibration: dict[str, list[tuple[float, float]]] = {}
@@ -140,14 +138,13 @@ def evaluate(
             metrics[method] = ClassMetrics.of(truth, predicted)
             continue
         plain = Metrics.of(truth, predicted)
-        # Without the registry all stackings of a pair share one prediction.
-        groups = pairs if method in alike else None
         spread = spreads.get(method)
-        half[method] = honest_half_widths(predicted, truth, parts, groups, spread=spread)
+        half[method] = honest_half_widths(predicted, truth, parts, pairs, spread=spread)
         metrics[method] = _with_coverage(plain, truth, predicted, half[method], pairs)
         calibration[method] = [
-            (level, _covered(truth, predicted, _half(predicted, truth, parts, groups, spread, level), groups))
+            (level, _covered(truth, predicted, asked, weights))
             for level in LEVELS
+            for asked in [honest_half_widths(predicted, truth, parts, pairs, spread=spread, level=level)]
         ]
     score = ClassMetrics.of if classes else Metrics.of
     shares = parts_of(labelled, truth if classes else None)
@@ -239,32 +236,17 @@ def _score_of(evaluation: Evaluation) -> Callable[..., Metrics | ClassMetrics]:
     return ClassMetrics.of if isinstance(next(iter(evaluation.metrics.values())), ClassMetrics) else Metrics.of
 
 
-def _half(
-    predicted: NDArray[np.float64],
-    truth: NDArray[np.float64],
-    parts: Sequence[Partition],
-    groups: NDArray[np.int64] | None,
-    spread: NDArray[np.float64] | None,
-    level: float,
-) -> NDArray[np.float64]:
-    return honest_half_widths(predicted, truth, parts, groups, spread=spread, level=level)
-
-
 def _covered(
     truth: NDArray[np.float64],
     predicted: NDArray[np.float64],
     half: NDArray[np.float64],
-    groups: NDArray[np.int64] | None,
+    weights: NDArray[np.float64],
 ) -> float:
-    """Share inside, rows counting alike or, with groups, groups."""
+    """Share inside, each row counting as much as its weight."""
     ok = np.isfinite(half) & np.isfinite(truth)
     if not ok.any():
         return float("nan")
-    inside = (np.abs(truth - predicted) <= half)[ok]
-    if groups is None:
-        return float(inside.mean())
-    _, index, counts = np.unique(groups[ok], return_inverse=True, return_counts=True)
-    return float((np.bincount(index, inside) / counts).mean())
+    return float(np.average((np.abs(truth - predicted) <= half)[ok], weights=weights[ok]))
 
 
 def _with_coverage(
@@ -274,12 +256,15 @@ def _with_coverage(
     half: NDArray[np.float64],
     pairs: NDArray[np.int64],
 ) -> Metrics:
-    if not np.isfinite(half).any():
+    judged = np.isfinite(half) & np.isfinite(truth)
+    if not judged.any():
         return metrics
+    alike = np.zeros(len(truth))
+    alike[judged] = counting_weights(pairs[judged]) ** 2
     return replace(
         metrics,
-        coverage=_covered(truth, predicted, half, None),
-        coverage_by_material=_covered(truth, predicted, half, pairs),
+        coverage=_covered(truth, predicted, half, np.ones(len(truth))),
+        coverage_by_material=_covered(truth, predicted, half, alike),
         width=float(np.nanmean(half)),
     )
 

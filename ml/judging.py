@@ -151,17 +151,16 @@ def steps(
     return total
 
 
-def intervals(rows: InterfaceRows, judged: Judged, method: str, *, alike: bool) -> ByUnseen:
+def intervals(rows: InterfaceRows, judged: Judged, method: str) -> ByUnseen:
     """Half-widths by number of unseen partners, from the errors under the split that has that many.
 
     Args:
         rows: labelled interfaces.
         judged: their evaluations.
         method: whose errors, with its view.
-        alike: whether every pair of layers counts alike, and not every row: without registry.
     """
     truth = rows.targets[judged.lineup.target]
-    groups = group_numbers(pair_names(rows)) if alike else None
+    groups = group_numbers(pair_names(rows))
     categories = {}
     for number, split in BY_UNSEEN[rows.domain].items():
         one = judged.evaluation(split)

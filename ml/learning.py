@@ -12,7 +12,7 @@ from ml.evaluation import AS_THEY_ARE, MIN_TRAINING, OnFold, out_of_fold
 from ml.method import Method
 from ml.metrics import ClassMetrics, Metrics
 from ml.rows import InterfaceRows
-from ml.splits import Partition, Split, partitions
+from ml.splits import Split, partitions
 from schema.vocabulary import InterfaceKind
 
 MIN_ON_CURVE = 8
@@ -73,7 +73,7 @@ def learning_curve(
     points = []
     for fraction in fractions:
         kept = rank < fraction if fraction < 1 else np.ones(len(labelled), bool)
-        smaller = [Partition(part.train & kept, part.test) for part in parts]
+        smaller = [part._replace(train=part.train & kept) for part in parts]
         if not smaller or min(part.train.sum() for part in smaller) < MIN_ON_CURVE:
             continue
         names = [{*np.array(labelled.bottom)[p.train], *np.array(labelled.top)[p.train]} for p in smaller]

@@ -18,8 +18,7 @@ class Metrics:
         mae, rmse: mean absolute and root mean square error.
         r2: share of variance explained, dimensionless.
         coverage: share of rows inside the 90 % interval; None for methods without one.
-        coverage_by_material: the same, every material (every pair) counting alike: what intervals without registry aim
-            at.
+        coverage_by_material: the same, every material (every pair) counting alike.
         width: mean half-width of the interval.
     """
 

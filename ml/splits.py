@@ -72,10 +72,16 @@ BY_UNSEEN: dict[str, dict[int, Split]] = {
 
 
 class Partition(NamedTuple):
-    """One fold of a split: what is learned from and what is predicted, masks of shape (rows,)."""
+    """One fold of a split: what is learned from and what is predicted.
+
+    Attributes:
+        train, test: masks, shape (rows,).
+        left_out: folds of names that are kept out of training; two where the layers of a test row lie in two.
+    """
 
     train: NDArray[np.bool_]
     test: NDArray[np.bool_]
+    left_out: int = 1
 
 
 class FoldFileError(StackscreenError):
@@ -160,7 +166,7 @@ def _blocks(a: NDArray[np.int64], b: NDArray[np.int64], n_folds: int) -> list[Pa
     found = []
     for i, j in combinations_with_replacement(range(n_folds), 2):
         test = ((a == i) & (b == j)) | ((a == j) & (b == i))
-        found.append(Partition(~np.isin(a, (i, j)) & ~np.isin(b, (i, j)), test))
+        found.append(Partition(~np.isin(a, (i, j)) & ~np.isin(b, (i, j)), test, len({i, j})))
     return found
 
 

@@ -258,7 +258,7 @@ def _made(rows: InterfaceRows, target: str, judged: Judged, *, registry_known: b
         fitted = ensemble = TreeEnsemble(_baseline(rows, target, name, labelled))
 
     def intervals(asked: str) -> ByUnseen:
-        return judging.intervals(rows, judged, f"{asked}, {view}" if view else asked, alike=not registry_known)
+        return judging.intervals(rows, judged, f"{asked}, {view}" if view else asked)
 
     if isinstance(method, Stack) and isinstance(fitted, FittedStack):
         graph = GraphHalf.of(fitted.fusion, intervals(name))

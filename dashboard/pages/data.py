@@ -64,7 +64,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[list[
     ]
 
 
-_MODEL_HEAD = ("Target", "Model", "", "Split", "Method", "MAE", "Unit", "R²", "90 % interval covers")
+_MODEL_HEAD = ("Target", "Model", "", "Split", "Method", "MAE", "Unit", "R²", "90 % interval: of rows", "of materials")
 
 
 def _models(found: Overview) -> html.Section:
@@ -72,7 +72,7 @@ def _models(found: Overview) -> html.Section:
         return notice("No models yet", "Predictions come from trained models.", ("stackscreen train",))
     strict = [row for model in found.models for row in _metrics(model, strict=True)]
     others = [row for model in found.models for row in _metrics(model, strict=False)]
-    numeric = (5, 7, 8)
+    numeric = (5, 7, 8, 9)
     more = html.Details(
         [html.Summary("Easier and harder splits, and other models"), table(_MODEL_HEAD, others, numeric=numeric)]
     )
@@ -100,7 +100,10 @@ def _metrics(model: Mapping[str, Any], *, strict: bool) -> list[list[Any]]:
                 number(errors["mae"]) if "mae" in errors else f"{100 * errors['accuracy']:.1f} % right",
                 html.Span(unit, className="nowrap"),
                 number(errors.get("r2"), 2),
-                f"{100 * errors['coverage']:.0f} %" if errors.get("coverage") is not None else "",
+                *(
+                    f"{100 * errors[key]:.0f} %" if errors.get(key) is not None else ""
+                    for key in ("coverage", "coverage_by_material")
+                ),
             ]
         )
     return rows

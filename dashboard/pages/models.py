@@ -17,7 +17,7 @@ from stackscreen.query.models import ModelPage, model_page, served_models
 from stackscreen.query.reading import reading
 
 _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
-_HEAD = ("Method", "Rows", "Error", "± drawn again", "R²", "90 % interval covers", "Mean half-width")
+_HEAD = ("Method", "Rows", "Error", "± drawn again", "R²", "90 % interval: of rows", "of materials", "Mean half-width")
 
 
 def index(engine: Engine) -> html.Div:
@@ -111,7 +111,11 @@ def _figures(model: ModelPage) -> list[Any]:
         parts.append(
             html.Div(f"baseline, {best.method.replace('_', ' ')}: {_error(best, model.unit)}", className="muted")
         )
-    covers = "" if ours.coverage_by_material is None else f"; 90 % intervals cover {_share(ours.coverage_by_material)}"
+    covers = ""
+    if ours.coverage_by_material is not None:
+        covers = (
+            f"; 90 % intervals cover {_share(ours.coverage)} of rows, {_share(ours.coverage_by_material)} of materials"
+        )
     if ours.mae is None and ours.coverage is not None:
         covers = f"; 90 % sets hold the class of {_share(ours.coverage)}"
     return [*parts, html.Div(f"{report.split}{covers}", className="muted")]
@@ -158,6 +162,7 @@ def _split(report: Report, model: ModelPage) -> html.Section:
             "" if one.spread is None else number(one.spread, 2),
             "" if one.r2 is None else number(one.r2, 2),
             _share(one.coverage),
+            _share(one.coverage_by_material),
             "" if one.width is None else f"{number(one.width, 3)} {model.unit}",
         ]
         for one in whole
@@ -166,7 +171,7 @@ def _split(report: Report, model: ModelPage) -> html.Section:
     return html.Section(
         [
             html.H2([report.split, html.Span(f"{judged} · {report.folds}", className="muted")]),
-            table(_HEAD, rows, numeric=range(1, 7)),
+            table(_HEAD, rows, numeric=range(1, 8)),
         ],
         className="card",
     )

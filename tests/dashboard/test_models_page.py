@@ -61,7 +61,9 @@ def test_every_served_model_has_a_card_with_its_error_beside_the_baselines(
     assert f"{report.judged.mae:.3g} meV" in page
     assert f"{report.best_baseline.mae:.3g} meV" in page
     assert f"/models/{served}" in page
-    assert "both-unseen; 90 % intervals cover" in page
+    both = report.judged.coverage, report.judged.coverage_by_material
+    rows, pairs = (f"{100 * share:.1f} %" for share in both if share is not None)
+    assert f"both-unseen; 90 % intervals cover {rows} of rows, {pairs} of materials" in page
 
 
 def test_a_models_page_shows_every_split_and_every_plot(engine: Engine, served: int, report: Report) -> None:

@@ -12,7 +12,7 @@ from ml.learning import learning_curve
 from ml.metrics import ClassMetrics, Metrics
 from ml.parts import block, parts_of
 from ml.selection import Chosen, best_weights, described
-from ml.splits import Split, of_folds, partitions
+from ml.splits import Partition, Split, of_folds, partitions
 from ml.uncertainty import ByUnseen, Conformal, honest_half_widths, unseen_partners
 from schema.vocabulary import PartKind
 
@@ -77,6 +77,51 @@ def test_intervals_of_a_part_follow_from_what_the_part_learned_from_alone(rows) 
     after = honest_half_widths(np.zeros(len(rows)), truth, parts)
     np.testing.assert_array_equal(before[part.test], after[part.test])
     assert (before[parts[-1].test] != after[parts[-1].test]).any()
+
+
+def test_intervals_cover_alike_where_one_fold_is_left_out_and_where_two_are() -> None:
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(20):
+        fold = rng.integers(0, 4, (1600, 2))
+        parts = []
+        for i in range(4):
+            for j in range(i, 4):
+                test = np.isin(fold, (i, j)).all(axis=1) & ((fold == i).any(axis=1) & (fold == j).any(axis=1))
+                parts.append(Partition(~np.isin(fold, (i, j)).any(axis=1), test, len({i, j})))
+        # What learned without two folds errs more than what learned without one.
+        two = fold[:, 0] != fold[:, 1]
+        truth = rng.normal(size=1600) * np.where(two, 2.0, 1.0)
+        inside = np.abs(truth) <= honest_half_widths(np.zeros(1600), truth, parts)
+        covered.append([inside[two].mean(), inside[~two].mean()])
+    assert np.mean(covered, axis=0) == pytest.approx(0.9, abs=0.015)
+
+
+def test_of_few_materials_as_many_are_covered_as_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(25), 20)
+    covered = []
+    for _ in range(2000):
+        # The rows of a material err together: there are 25 errors, not 500.
+        width = Conformal.fit(np.zeros(500), np.repeat(rng.normal(size=25), 20), groups, n_bins=1).half_width[0]
+        covered.append(np.abs(rng.normal(size=100)) <= width)
+    assert np.mean(covered) == pytest.approx(24 / 26, abs=0.01)
+
+
+def test_intervals_stand_half_way_between_ninety_per_cent_of_rows_and_of_materials() -> None:
+    rng = np.random.default_rng(0)
+    counts = np.tile([1, 16], 2000)
+    groups = np.repeat(np.arange(4000), counts)
+    # Materials with few rows err more.
+    truth = rng.normal(size=len(groups)) * np.where(counts[groups] == 1, 2.0, 1.0)
+    inside = np.abs(truth) <= Conformal.fit(np.zeros(len(truth)), truth, groups, n_bins=1).half_width[0]
+    by_row, by_material = inside.mean(), np.mean([inside[counts[groups] == n].mean() for n in (1, 16)])
+    assert by_row > 0.9
+    assert np.average(inside, weights=1 / np.sqrt(counts[groups])) == pytest.approx(0.9, abs=0.002)
+    # Counting one way alone would miss by more when counted the other way.
+    width = np.quantile(np.abs(truth), 0.9)
+    few, many = (np.mean(np.abs(truth[counts[groups] == n]) <= width) for n in (1, 16))
+    assert (few + many) / 2 < by_material < 0.9
 
 
 def test_the_calibration_curve_rises_through_what_is_asked_for(strict) -> None:

@@ -59,7 +59,7 @@ def test_parts_of_a_fold_file_give_one_report(rows) -> None:
 
 
 def test_intervals_are_there_for_every_number_of_strangers_and_grow_with_it(rows, judged) -> None:
-    found = intervals(rows, judged, "full line", alike=False)
+    found = intervals(rows, judged, "full line")
     assert set(found.categories) == set(BY_UNSEEN["heterobilayer"]) == {0, 1, 2}
     width = [float(np.mean(found.categories[k].half_width)) for k in (0, 2)]
     assert width[0] <= width[1] * 1.05

@@ -67,7 +67,7 @@ def test_no_row_is_learned_from_and_tested_at_once_nor_tested_twice(split: Split
 @given(rows=interfaces())
 @settings(max_examples=60)
 def test_no_layer_of_a_test_row_is_in_training(split: Split, rows: InterfaceRows) -> None:
-    for train, test in parts(rows, split):
+    for train, test, _ in parts(rows, split):
         assert not layers(rows, train) & layers(rows, test)
 
 
@@ -75,14 +75,14 @@ def test_no_layer_of_a_test_row_is_in_training(split: Split, rows: InterfaceRows
 @settings(max_examples=60)
 def test_no_pair_of_a_test_row_is_in_training_either_way_round(rows: InterfaceRows) -> None:
     names = np.array(pair_names(rows), object)
-    for train, test in parts(rows, Split.PAIR):
+    for train, test, _ in parts(rows, Split.PAIR):
         assert not set(names[train]) & set(names[test])
 
 
 @given(rows=interfaces())
 @settings(max_examples=60)
 def test_exactly_one_layer_of_a_test_row_is_in_training(rows: InterfaceRows) -> None:
-    for train, test in parts(rows, Split.ONE_UNSEEN):
+    for train, test, _ in parts(rows, Split.ONE_UNSEEN):
         seen = layers(rows, train)
         for row in np.flatnonzero(test):
             assert (rows.bottom[row] in seen) + (rows.top[row] in seen) == 1
@@ -91,7 +91,7 @@ def test_exactly_one_layer_of_a_test_row_is_in_training(rows: InterfaceRows) -> 
 @given(rows=interfaces())
 @settings(max_examples=60)
 def test_no_family_of_a_test_row_is_in_training(rows: InterfaceRows) -> None:
-    for train, test in parts(rows, Split.FAMILY):
+    for train, test, _ in parts(rows, Split.FAMILY):
         assert not layers(_families(rows), train) & layers(_families(rows), test)
 
 
@@ -105,7 +105,7 @@ def test_a_substrate_is_left_out_with_all_its_surfaces() -> None:
     rows = replace(rows, bottom=[f"{substrate(name)}{planes[k % 3]}" for k, name in enumerate(rows.bottom)])
     names = np.array([substrate(name) for name in rows.bottom], object)
     found = partitions(rows, Split.SUBSTRATE)
-    for train, test in found:
+    for train, test, _ in found:
         assert not set(names[train]) & set(names[test])
     assert np.sum([part.test for part in found], axis=0).min() == 1
 
@@ -115,7 +115,7 @@ def test_for_homobilayers_leaving_materials_out_is_the_split_by_name() -> None:
     found = partitions(rows, Split.MATERIAL)
     assert len(found) == N_FOLDS
     expected = np.array([fold_of(name, Split.MATERIAL) for name in rows.bottom])
-    for train, test in found:
+    for train, test, _ in found:
         (fold,) = set(expected[test])
         np.testing.assert_array_equal(test, expected == fold)
         np.testing.assert_array_equal(train, expected != fold)

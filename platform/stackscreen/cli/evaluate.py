@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ml.judging import Judged
     from ml.models.layer_inputs import LayerInputs
-    from ml.report import Report
+    from ml.report import Figure, Report
     from ml.rows import InterfaceRows
     from ml.splits import Split
 
@@ -181,7 +181,7 @@ def _print(report: Report) -> None:
     head = [
         "method",
         "rows",
-        *(["accuracy", "mean recall"] if classes else ["MAE", "RMSE", "R²", "90 % covers", "half-width"]),
+        *(["accuracy", "mean recall"] if classes else ["MAE", "RMSE", "R²", "90 % covers rows/pairs", "half-width"]),
     ]
     table = Table(title=title, title_justify="left")
     for name in head:
@@ -194,12 +194,19 @@ def _print(report: Report) -> None:
         else:
             moved = "" if figure.spread is None else f" ± {figure.spread:.2g}"
             cells += [f"{figure.mae:.4g}{moved}", f"{figure.rmse:.4g}", "" if figure.r2 is None else f"{figure.r2:.3f}"]
-            cells += [_share(figure.coverage), "" if figure.width is None else f"{figure.width:.3g}"]
+            cells += [_both(figure), "" if figure.width is None else f"{figure.width:.3g}"]
         table.add_row(*cells, style="bold" if figure.method == report.method else None)
     Console().print(table)
     if report.baselines and report.method not in report.baselines:
         verdict = "beats" if report.beats_baseline else "does not beat"
         typer.echo(f"{report.method} {verdict} the best baseline, {report.best_baseline.method}.\n")
+
+
+def _both(figure: Figure) -> str:
+    """What intervals cover, of rows and of pairs of layers."""
+    if figure.coverage is None or figure.coverage_by_material is None:
+        return ""
+    return f"{100 * figure.coverage:.1f}/{_share(figure.coverage_by_material)}"
 
 
 def _share(value: float | None) -> str:
