@@ -111,9 +111,10 @@ def learning(report: Report) -> bytes | None:
 
 
 def calibration(report: Report) -> bytes | None:
-    """Share of rows that intervals cover against the share asked for; None if the report has no such curve.
+    """Share that intervals cover against the share asked for; None if the report has no such curve.
 
-    Of classes the share named rightly against the probability stated.
+    Rows count as in `ml.uncertainty`, half-way between rows and materials counting alike. Of classes the share named
+    rightly against the probability stated.
     """
     curve = report.curve(CurveKind.CALIBRATION)
     if curve is None:
