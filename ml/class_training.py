@@ -18,6 +18,7 @@ from ml.class_explain import class_importance
 from ml.cleaning import rule_of
 from ml.domain import Domain
 from ml.evaluation import Evaluation
+from ml.gate import clearly_ahead
 from ml.method import Method
 from ml.models.class_physics import PhysicsAlone
 from ml.models.tree_classes import ClassTrees
@@ -110,7 +111,13 @@ def _train_one(target: str, rows: InterfaceRows, repeats: int, on_step: OnStep) 
     every = np.ones(len(labelled), bool)
     learned = method.fit(labelled, target, every)
     answers = {
-        Split(one.split): _answer(labelled, one, [*line.baselines, method], learned.classes)
+        Split(one.split): _answer(
+            labelled,
+            one,
+            [*line.baselines, method],
+            learned.classes,
+            trees_win=clearly_ahead(one, method.name, rows.targets[target]),
+        )
         for one in judged.evaluations
     }
     categories = {
@@ -143,12 +150,13 @@ def _train_one(target: str, rows: InterfaceRows, repeats: int, on_step: OnStep) 
     )
 
 
-def _answer(rows: InterfaceRows, judged: Evaluation, methods: list[Method], classes: tuple[float, ...]) -> _Answer:
-    """Trees where they beat every baseline; the best physics that gives probabilities where they do not."""
+def _answer(
+    rows: InterfaceRows, judged: Evaluation, methods: list[Method], classes: tuple[float, ...], *, trees_win: bool
+) -> _Answer:
+    """Trees where they are clearly ahead of every baseline; the physics that they stand on where they are not."""
     trees = next(one for one in methods if isinstance(one, ClassTrees))
     physics = [one for one in methods if isinstance(one, PhysicsAlone) and one.physics == trees.physics]
-    beats = judged.beats_baseline(trees.name)
-    served = trees if beats or not physics else physics[0]
+    served = trees if trees_win or not physics else physics[0]
     parts = partitions(rows, Split(judged.split))
     true = np.searchsorted(classes, rows.targets[judged.target])
     raw = probabilities_out_of_fold(rows, judged.target, served, parts, classes)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.evaluation import Evaluation
+from ml.metrics import ClassMetrics
 from ml.report import Report
 from ml.splits import STRICT
 from schema.errors import StackscreenError
@@ -54,6 +59,31 @@ def judge(reports: Sequence[Report], domain: str, unit: str) -> Verdict:
         few = f"it predicts {ours.n} rows only, and {theirs.method} {theirs.n}"
         return Verdict(False, f"Under {report.split} {few}.")
     return Verdict(False, f"Under {report.split} it does not beat {theirs.method}: {what} {numbers}, {ours.n} rows.")
+
+
+def clearly_ahead(judged: Evaluation, method: str, truth: NDArray[np.floating]) -> bool:
+    """Whether a method errs less than the best baseline by more than chance makes of the difference.
+
+    That is what either error moves by when folds and seeds are drawn again; where they were not, one standard error of
+    the mean difference, row by row: √(var(loss − loss of the baseline) / n), of classes the binomial one.
+
+    Args:
+        judged: under one split.
+        method: one of its methods.
+        truth: values of the rows, shape (rows,), NaN where unlabelled.
+    """
+    best = judged.best_baseline
+    if not judged.beats_baseline(method):
+        return False
+    ahead = judged.metrics[best].error - judged.metrics[method].error
+    if judged.spread:
+        return ahead > max(judged.spread.get(name, 0.0) for name in (method, best))
+    ours, theirs = judged.out_of_fold[method], judged.out_of_fold[best]
+    both = np.isfinite(ours) & np.isfinite(theirs) & np.isfinite(truth)
+    apart = np.abs(np.stack([ours, theirs])[:, both] - truth[both])
+    losses = apart > 0 if isinstance(judged.metrics[method], ClassMetrics) else apart
+    difference = losses[1].astype(float) - losses[0].astype(float)
+    return bool(ahead > difference.std() / np.sqrt(max(len(difference), 1)))
 
 
 def _error(value: float, unit: str, is_class: bool) -> str:
