@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml.card_page import card_page
 from ml.class_cards import class_card
 from ml.registry import EMBEDDING
-from ml.report import Report
-from ml.report_card import how_good
 from schema.quantities import QUANTITIES
 from schema.vocabulary import InterfaceKind
 
@@ -51,37 +50,21 @@ def card_markdown(content: Mapping[str, Any], plots: Mapping[str, str] | None = 
 
 def _pair_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     card, quantity = content["card"], QUANTITIES[content["target"]]
-    data = card["data"]
     served = (
         f"It beats calibrated physics (`{card['physics']}`) on unseen materials and is served."
         if card["beats_calibrated_physics"]
         else f"It does **not** beat calibrated physics (`{card['physics']}`) on unseen materials, which is served."
     )
-    left_out = "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
-    lines = [
-        f"# {content['name']}: {quantity.meaning.rstrip('.')}",
-        "",
-        f"Symbol {quantity.symbol}, unit {quantity.unit}. Family `{content['family']}`, domain `{content['domain']}`. "
-        + served,
-        "",
-        f"Artefact SHA-256 `{card['digest']}`, training rows SHA-256 `{data['digest']}`.",
-        "",
-        "## What it does",
-        "",
-        _what_it_does(card),
-        "",
-        "## Data",
-        "",
-        f"{data['source']}. {data['rows']} rows of {data['materials']} materials, cleaned by {data['cleaning_rule']}. "
-        f"Left out: {left_out or 'none'}.",
-        "",
-        "## How good it is",
-        "",
-    ]
-    reports = [Report.from_json(report) for report in content.get("reports", [])]
-    lines += how_good(reports, quantity.unit, plots) if reports else ["No evaluation of it is kept.", ""]
-    lines += ["## Where it stops being valid", "", LIMITS[content["domain"]] + _SHARED_LIMITS, ""]
-    return "\n".join(lines)
+    return card_page(
+        content,
+        plots,
+        meaning=quantity.meaning,
+        about=f"Symbol {quantity.symbol}, unit {quantity.unit}.",
+        what_it_does=[_what_it_does(card)],
+        limits=LIMITS[content["domain"]] + _SHARED_LIMITS,
+        unit=quantity.unit,
+        served=served,
+    )
 
 
 def _what_it_does(card: Mapping[str, Any]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml.report import Report
-from ml.report_card import how_good
+from ml.card_page import card_page
 from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
 
 LIMITS: dict[str, str] = {
@@ -36,35 +35,16 @@ def class_card(content: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         content, plots: as for `ml.cards.card_markdown`.
     """
     card = content["card"]
-    data = card["data"]
-    left_out = "; ".join(f"{count} {reason}" for reason, count in data["left_out"].items())
     words = ", ".join(f"{number} = {word}" for number, word in card["classes"].items())
-    lines = [
-        f"# {content['name']}: {card['meaning'].rstrip('.')}",
-        "",
-        f"Classes: {words}. Family `{content['family']}`, domain `{content['domain']}`.",
-        "",
-        f"Artefact SHA-256 `{card['digest']}`, training rows SHA-256 `{data['digest']}`.",
-        "",
-        "## What it does",
-        "",
-        _what_it_does(card),
-        "",
-        *_answers(card),
-        "",
-        "## Data",
-        "",
-        f"{data['source']}. {data['rows']} rows of {data['materials']} materials, cleaned by: {data['cleaning_rule']}. "
-        f"Left out: {left_out or 'none'}.",
-        "",
-        "## How good it is",
-        "",
-    ]
-    reports = [Report.from_json(report) for report in content.get("reports", [])]
-    lines += how_good(reports, "", plots) if reports else ["No evaluation of it is kept.", ""]
-    lines += _probabilities(card)
-    lines += ["## Where it stops being valid", "", f"{LIMITS[content['target']]}\n{_SHARED}", ""]
-    return "\n".join(lines)
+    return card_page(
+        content,
+        plots,
+        meaning=card["meaning"],
+        about=f"Classes: {words}.",
+        what_it_does=[_what_it_does(card), "", *_answers(card)],
+        limits=f"{LIMITS[content['target']]}\n{_SHARED}",
+        more_figures=_probabilities(card),
+    )
 
 
 def _what_it_does(card: Mapping[str, Any]) -> str:
