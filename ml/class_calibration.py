@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.method import Method
-from ml.models.class_physics import LEAST, MostProbable
-from ml.models.tree_classes import FittedClasses
+from ml.models.class_physics import LEAST, MostProbable, PhysicsAlone
+from ml.models.tree_classes import ClassTrees, FittedClasses
 from ml.rows import InterfaceRows
 from ml.splits import Partition
 from ml.uncertainty import LEVEL
 
 TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.5, 3.0, 37), 4))
 """That are tried: what lies beyond has no probabilities worth the name."""
+MOST_FREQUENT = "most frequent class"
+"""The baseline, as tables write it."""
 RELIABILITY_BINS = 5
 MIN_IN_BIN = 20
 
@@ -163,6 +165,39 @@ def honest_scores(raw: NDArray[np.floating], true: NDArray[np.integer], parts: S
         float(sets.sum(axis=1).mean()),
         _reliability(p, t),
     )
+
+
+def scores_by_method(
+    rows: InterfaceRows, target: str, methods: Sequence[Method], parts: Sequence[Partition]
+) -> dict[str, Scores]:
+    """Honest scores of the methods that give probabilities, behind those of the classes' frequencies.
+
+    Args:
+        rows: labelled interfaces.
+        target: whose classes.
+        methods: any; those that only name a class are left out.
+        parts: of the split.
+    """
+    classes = np.unique(rows.targets[target])
+    true = np.searchsorted(classes, rows.targets[target])
+    found = {MOST_FREQUENT: frequency_scores(true, len(classes), parts)}
+    for method in methods:
+        if isinstance(method, ClassTrees | PhysicsAlone):
+            raw = probabilities_out_of_fold(rows, target, method, parts, tuple(map(float, classes)))
+            found[method.name] = honest_scores(raw, true, parts)
+    return found
+
+
+def frequency_scores(true: NDArray[np.integer], classes: int, parts: Sequence[Partition]) -> Scores:
+    """Scores of saying of every row how frequent each class is: what probabilities are to be better than.
+
+    Args:
+        true: number of the right class, shape (rows,).
+        classes: how many there are.
+        parts: of the split.
+    """
+    shares = np.tile(np.bincount(true, minlength=classes) / len(true), (len(true), 1))
+    return honest_scores(shares, true, parts)
 
 
 def log_loss(probabilities: NDArray[np.floating], true: NDArray[np.integer]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml.card_page import card_page
+from ml.class_calibration import MOST_FREQUENT
 from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
 
 LIMITS: dict[str, str] = {
@@ -91,7 +92,7 @@ def _probabilities(card: Mapping[str, Any]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for split, one in card["answers"].items():
-        ours, theirs = one["probabilities"][one["method"]], one["probabilities"]["most frequent class"]
+        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][MOST_FREQUENT]
         lines.append(
             f"| {split} | {ours['brier']:.3f} | {theirs['brier']:.3f} | {ours['log_loss']:.3f} | "
             f"{theirs['log_loss']:.3f} | {100 * ours['coverage']:.1f} % | {ours['set_size']:.2f} |"

@@ -13,7 +13,14 @@ from ml import heads, judging, pair_features, splits
 from ml.artefact import sha256
 from ml.catalogue import lineup
 from ml.class_artefact import WORDS, Category, ClassModel
-from ml.class_calibration import ClassCalibration, Scores, honest_scores, probabilities_out_of_fold
+from ml.class_calibration import (
+    MOST_FREQUENT,
+    ClassCalibration,
+    Scores,
+    frequency_scores,
+    honest_scores,
+    probabilities_out_of_fold,
+)
 from ml.class_explain import class_importance
 from ml.cleaning import rule_of
 from ml.domain import Domain
@@ -160,10 +167,9 @@ def _answer(
     parts = partitions(rows, Split(judged.split))
     true = np.searchsorted(classes, rows.targets[judged.target])
     raw = probabilities_out_of_fold(rows, judged.target, served, parts, classes)
-    shares = np.tile(np.bincount(true, minlength=len(classes)) / len(true), (len(true), 1))
     scores = {
         served.name: honest_scores(raw, true, parts),
-        "most frequent class": honest_scores(shares, true, parts),
+        MOST_FREQUENT: frequency_scores(true, len(classes), parts),
     }
     return _Answer(served.name, served is trees, ClassCalibration.fit(raw, true), scores)
 

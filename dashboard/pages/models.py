@@ -11,6 +11,7 @@ from dashboard.components.model_plots import calibration_figure, kinds_figure, l
 from dashboard.components.notices import notice
 from dashboard.components.tables import table
 from dashboard.components.words import KIND_NAMES, number
+from ml.class_calibration import MOST_FREQUENT
 from ml.report import Figure, Report
 from schema.vocabulary import PartKind
 from stackscreen.query.models import ModelPage, model_page, served_models
@@ -18,6 +19,11 @@ from stackscreen.query.reading import reading
 
 _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
 _HEAD = ("Method", "Rows", "Error", "± drawn again", "R²", "90 % interval: of rows", "of materials", "Mean half-width")
+
+_PROBABILITIES = (
+    "Split", "Answered by", "Rows", "Brier score", "of frequencies", "Log loss", "of frequencies",
+    "90 % sets hold the class", "Classes in a set",
+)  # fmt: skip
 
 
 def index(engine: Engine) -> html.Div:
@@ -75,6 +81,7 @@ def detail(engine: Engine, version: int) -> html.Div:
             _headline(model),
             *([] if report is None else _plots(report, model)),
             *(_split(one, model) for one in model.reports),
+            _probabilities(model),
             _about(model),
         ],
         className="page",
@@ -173,6 +180,31 @@ def _split(report: Report, model: ModelPage) -> html.Section:
             html.H2([report.split, html.Span(f"{judged} · {report.folds}", className="muted")]),
             table(_HEAD, rows, numeric=range(1, 8)),
         ],
+        className="card",
+    )
+
+
+def _probabilities(model: ModelPage) -> html.Section | None:
+    """What the probabilities of a class are worth, split by split, beside the frequencies of the classes."""
+    answers = model.about.get("answers")
+    if not answers:
+        return None
+    rows = []
+    for split, one in answers.items():
+        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][MOST_FREQUENT]
+        rows.append(
+            [
+                split,
+                one["method"].replace("_", " "),
+                f"{ours['n']:,}",
+                *(number(scores[key]) for key in ("brier", "log_loss") for scores in (ours, theirs)),
+                _share(ours["coverage"]),
+                number(ours["set_size"]),
+            ]
+        )
+    small = "Brier score (0 to 2) and log loss: small is good. Calibrated without the rows that they are judged on."
+    return html.Section(
+        [html.H2("Probabilities"), html.P(small, className="muted"), table(_PROBABILITIES, rows, numeric=range(2, 9))],
         className="card",
     )
 

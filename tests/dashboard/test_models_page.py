@@ -119,16 +119,20 @@ def test_a_model_of_classes_shows_which_are_taken_for_which_and_what_its_probabi
         ALIGNMENT_TYPE.key, "heterobilayer", "hetml", Split.BOTH_UNSEEN.value, "", "00" * 32, 100, 1, "model", ["rule"],
         figures, curves,
     )  # fmt: skip
+    scores = {"n": 100, "brier": 0.287, "log_loss": 0.531, "coverage": 0.894, "set_size": 1.29}
+    frequent = {"n": 100, "brier": 0.622, "log_loss": 1.02, "coverage": 0.9, "set_size": 2.4}
+    answers = {"both-unseen": {"method": "model", "probabilities": {"model": scores, "most frequent class": frequent}}}
     drawn = parity_figure(report, "type", "")
     assert drawn is not None
     assert list(drawn.data[0].x) == ["I", "II"]
     assert [list(row) for row in drawn.data[0].text] == [[40, 10], [0, 50]]
     shipped = Shipped(
-        ALIGNMENT_TYPE.key, "heterobilayer", "lightgbm-classes", "types v1", "", b"types", b"\0" * 32, {}, {"unit": ""},
-        (report,),
+        ALIGNMENT_TYPE.key, "heterobilayer", "lightgbm-classes", "types v1", "", b"types", b"\0" * 32, {},
+        {"unit": "", "answers": answers}, (report,),
     )  # fmt: skip
     with engine.begin() as connection:
         number = register(connection, shipped)
     page = text_of(models.detail(engine, number))
-    for words in ("90.0 % right", "80.0 % right", "90 % sets hold the class of 91.0 %", "What probabilities are worth"):
+    for words in ("90.0 % right", "80.0 % right", "90 % sets hold the class of 91.0 %", "What probabilities are worth",
+                  "Brier score", "0.287", "0.622", "0.531", "1.02", "89.4 %", "1.29"):  # fmt: skip
         assert words in page

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ml_helpers import layers
+from plain_methods import Mean
 
 from ml import pair_features
 from ml.artefact import ArtefactError, sha256
 from ml.class_artefact import PHYSICS_FAMILY, TREES_FAMILY, Category, ClassModel
-from ml.class_calibration import ClassCalibration, honest_scores, log_loss
+from ml.class_calibration import MOST_FREQUENT, ClassCalibration, honest_scores, log_loss, scores_by_method
 from ml.class_explain import class_importance
 from ml.domain import Domain
 from ml.features import compute
@@ -131,6 +132,20 @@ def test_sets_of_classes_hold_the_right_one_nine_times_in_ten_on_rows_that_did_n
     assert 1.0 < scores.set_size < 3.0
     for stated, found, n in scores.reliability:
         assert found == pytest.approx(stated, abs=3.5 * np.sqrt(0.25 / n))
+
+
+def test_methods_that_give_probabilities_are_scored_beside_the_frequencies_of_the_classes() -> None:
+    rows, half = aligned(), np.arange(400) % 2 == 0
+    parts = [Partition(half, ~half), Partition(~half, half)]
+    physics = PhysicsAlone(CalibratedAnderson.fit, "physics")
+    found = scores_by_method(rows, TARGET, [Mean(), physics, ClassTrees(READ, FAST, CalibratedAnderson.fit)], parts)
+    assert list(found) == [MOST_FREQUENT, "physics", "model"]
+    assert {one.n for one in found.values()} == {400}
+    shares = np.bincount(rows.targets[TARGET].astype(int))[1:] / 400
+    # Tempered a little, but what saying nothing but frequencies must come to.
+    assert found[MOST_FREQUENT].brier == pytest.approx(1 - (shares**2).sum(), abs=0.03)
+    assert found["physics"].brier < 0.3 * found[MOST_FREQUENT].brier
+    assert found["physics"].set_size < found[MOST_FREQUENT].set_size
 
 
 def test_an_artefact_reads_back_as_what_it_was_and_nothing_else_does() -> None:

@@ -13,6 +13,7 @@ import typer
 from schema.errors import StackscreenError
 from schema.vocabulary import InterfaceKind
 from stackscreen.cli.console import progress_bar, step
+from stackscreen.cli.probabilities import print_probabilities
 from stackscreen.settings import get_settings
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def evaluate(
             judged = _judge(rows, key, encoded.get(rows.source), wanted, folds, repeats, curve)
             for report in judged.reports:
                 _print(report)
+                if judged.lineup.classes:
+                    print_probabilities(rows, judged.lineup, report)
             for impossible, why in judged.impossible.items():
                 step(f"  {impossible.value}: not possible. {why}")
             _store(engine, judged.reports)

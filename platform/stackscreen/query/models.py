@@ -30,7 +30,7 @@ class ModelPage:
         served: whether predictions are made with it.
         trained_at: when it was trained or registered.
         artefact_sha256, data_sha256: hexadecimal.
-        about: what the card says of data and inputs.
+        about: what the card says of data and inputs, and of a class model, what its probabilities are worth.
         reports: its evaluations, the strict split's first.
     """
 
@@ -99,6 +99,6 @@ def _page(connection: Connection, row: Any) -> ModelPage:
         row.trained_at,
         bytes(row.artefact_digest).hex(),
         bytes(row.data_digest).hex(),
-        {key: row.card[key] for key in ("data", "physics", "what_it_does") if key in row.card},
+        {key: row.card[key] for key in ("data", "physics", "what_it_does", "answers") if key in row.card},
         sorted(reports, key=lambda report: not report.strict),
     )
