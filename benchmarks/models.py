@@ -34,7 +34,8 @@ from ml.models.layer_inputs import LayerInputs, inputs_of
 from ml.models.slab_encoder import from_bytes
 from ml.models.stack import Stack
 from ml.models.tree_classes import ClassTrees
-from ml.models.tree_ensemble import Settings, Trees
+from ml.models.tree_ensemble import Trees
+from ml.models.tree_settings import Settings, same
 from ml.pair_features import NAMES, REGISTRY
 from ml.registry import EMBEDDING, shipped
 from ml.rows import InterfaceRows
@@ -180,11 +181,11 @@ def measure(
 
 def plain(line: Lineup) -> Trees | ClassTrees:
     """LightGBM on the same features without physics, without an ensemble, its settings as they come."""
-    settings = Settings(loss="l2", rounds=100, leaves=31, min_rows=20, rate=0.1, columns=1.0, rows=1.0, members=1)
+    grid = same(1, Settings(loss="l2", rounds=100, leaves=31, min_rows=20, rate=0.1, columns=1.0, rows=1.0))
     features = tuple(name for name in NAMES if not name.startswith(("stacking_", "match_")))
     if line.classes:
-        return ClassTrees(features, settings, name=PLAIN)
-    return Trees("", features, settings, name=PLAIN)
+        return ClassTrees(features, grid=grid, name=PLAIN)
+    return Trees("", features, grid=grid, name=PLAIN)
 
 
 def _row(aim: Aim, found: Evaluation, method: Method, view: str) -> str:

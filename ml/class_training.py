@@ -27,9 +27,9 @@ from ml.domain import Domain
 from ml.evaluation import Evaluation
 from ml.gate import clearly_ahead
 from ml.method import Method
+from ml.models import tree_settings
 from ml.models.class_physics import PhysicsAlone
 from ml.models.tree_classes import ClassTrees
-from ml.models.tree_ensemble import FIXED
 from ml.report import Curve, Report
 from ml.rows import InterfaceRows
 from ml.splits import BY_UNSEEN, STRICT, Split, partitions
@@ -242,6 +242,6 @@ def _card(
             "set": f"{pair_features.KEY} v{pair_features.VERSION}",
             "names": list(model.learned.features),
         },
-        "parameters": {**method.settings.__dict__, **FIXED},
+        "parameters": tree_settings.as_json(method.grid(number)),
         "versions": {"lightgbm": version("lightgbm"), "numpy": version("numpy")},
     }

@@ -1,4 +1,4 @@
-"""Which head stands for a target of a domain: its physics, its features, how its trees are grown, and who teaches it.
+"""Which head stands for a target of a domain: its physics, its features, and who teaches it.
 
 A heterobilayer is met in two states. In a single registry (known) the stacks of HetML teach; as a moiré (unknown),
 which is what a screen asks about, those of HetDB do, where they have the target, and those of HetML with the registry
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ml import baselines, pair_features
 from ml.models.class_physics import CalibratedAnderson
 from ml.models.tree_classes import ClassTrees
-from ml.models.tree_ensemble import Settings, Trees
+from ml.models.tree_ensemble import Trees
 from ml.pair_features import ALIGNMENT, CONTRASTS, EDGE_MEANS, ELECTRONIC_MEANS, GAPS, MATCH, NAMES, REGISTRY, STACKING
 from schema.quantities import (
     ALIGNMENT_TYPE,
@@ -57,25 +57,13 @@ _LEVELS = tuple(
 )
 """What moves levels against each other: the levels themselves, and what the layers and their faces are made of."""
 
-LARGE = Settings(loss="l1", leaves=31, min_rows=20, columns=0.4, rounds=200, rate=0.07, members=3)
-SMALL = Settings(rounds=140, rate=0.09, columns=0.4)
-SMALLEST = Settings(leaves=7, rounds=120, rate=0.07, columns=0.4)
-
-
 SCREENED = (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key)
 """What a screen asks of every pair."""
 
 
 CLASSIFIED: dict[tuple[str, str], ClassTrees] = {
-    (HOMO, SLIDE_STABILITY.key): ClassTrees(
-        _ALONE, Settings(rounds=120, rate=0.08, min_rows=20, members=3, columns=0.4)
-    ),
-    (HETERO, ALIGNMENT_TYPE.key): ClassTrees(
-        _LEVELS,
-        # A few small steps away from physics: more of them unlearn it where both layers are strangers.
-        Settings(rounds=40, rate=0.03, leaves=3, min_rows=20, columns=0.3, members=3),
-        CalibratedAnderson.fit,
-    ),
+    (HOMO, SLIDE_STABILITY.key): ClassTrees(_ALONE),
+    (HETERO, ALIGNMENT_TYPE.key): ClassTrees(_LEVELS, CalibratedAnderson.fit),
 }
 """How targets that are classes are learned, by domain and target."""
 
@@ -110,13 +98,13 @@ def head(domain: str, target: str, *, registry_known: bool) -> Head | None:
         return Head(_homobilayer(target, floor), stacked=True) if target in _HOMOBILAYER else None
     if domain == ON_BULK:
         physics = _ON_BULK.get(target)
-        return None if physics is None else Head(Trees(physics, _CHEMISTRY, SMALLEST, floor))
+        return None if physics is None else Head(Trees(physics, _CHEMISTRY, floor))
     physics = (_REGISTERED if registry_known else _UNREGISTERED).get(target)
     if physics is None:
         return None
     if registry_known:
-        return Head(Trees(physics, BOTH, SMALL, floor), stacked=True)
-    return Head(Trees(physics, _MOIRE, SMALL, floor), hides_registry=True)
+        return Head(Trees(physics, BOTH, floor), stacked=True)
+    return Head(Trees(physics, _MOIRE, floor), hides_registry=True)
 
 
 def is_stacked(domain: str, target: str) -> bool:
@@ -146,7 +134,8 @@ _REGISTERED = _UNREGISTERED | {
     BINDING_ENERGY.key: "registry_dispersion_energy",
     INTERLAYER_DISTANCE.key: "registry_dispersion_distance",
 }
-_ON_BULK = {BINDING_ENERGY_PER_ATOM.key: "", INTERLAYER_DISTANCE.key: "dispersion_distance"}
+_ON_BULK = {key: baselines.PHYSICS.get(key, "") for key in (BINDING_ENERGY_PER_ATOM.key, INTERLAYER_DISTANCE.key)}
+"""The same physics; of an energy per atom no estimate has the unit, and the mean stands for it."""
 
 
 def _homobilayer(target: str, floor: float) -> Trees:
@@ -156,5 +145,5 @@ def _homobilayer(target: str, floor: float) -> Trees:
     atoms alone is scored as well as any. The gap needs the layers' gaps.
     """
     if target != GAP.key:
-        return Trees(baselines.PHYSICS[target], pair_features.STRUCTURAL, LARGE, floor, hidden=(REGISTRY,))
-    return Trees(baselines.PHYSICS[target], _ALONE, LARGE, floor, hidden=(REGISTRY, REGISTRY + _OPTIONAL))
+        return Trees(baselines.PHYSICS[target], pair_features.STRUCTURAL, floor, hidden=(REGISTRY,))
+    return Trees(baselines.PHYSICS[target], _ALONE, floor, hidden=(REGISTRY, REGISTRY + _OPTIONAL))

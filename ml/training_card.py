@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml import judging, pair_features, splits
 from ml.artefact import PairModel, sha256
-from ml.catalogue import Lineup
 from ml.cleaning import rule_of
-from ml.models.stack import Stack
-from ml.models.tree_ensemble import FIXED
+from ml.models import tree_settings
+from ml.models.stack import FittedStack, Stack
+from ml.models.tree_ensemble import Trees
 from ml.rows import InterfaceRows
 from schema.quantities import QUANTITIES
 
@@ -51,14 +51,14 @@ def card_of(task: Task, model: PairModel, made: list[Made], names: tuple[str, ..
             "set": f"{pair_features.KEY} v{pair_features.VERSION}",
             "names": list(state.ensemble.features),
         },
-        "parameters": _parameters(made[-1].judged.lineup),
+        "parameters": _parameters(task, made[-1]),
         "encoder": model.encoder,
         "versions": {name: version(name) for name in ("lightgbm", "numpy", *(["torch"] if model.encoder else []))},
     }
 
 
 def _state_card(target: str, rows: InterfaceRows, made: Made) -> dict[str, Any]:
-    graph, method = made.state.graph, judging.judged_method(made.judged.lineup)
+    graph, fitted = made.state.graph, made.fitted
     return {
         "source": rows.source,
         "rows": int(rows.labelled(target).sum()),
@@ -66,7 +66,7 @@ def _state_card(target: str, rows: InterfaceRows, made: Made) -> dict[str, Any]:
         "trees": sum(text.count("Tree=") for text in made.state.ensemble.members),
         "physics": made.state.ensemble.baseline.as_json(),
         "half_widths": (made.state if graph is None else graph).intervals.as_json(),
-        "networks": method.fusion.members if graph is not None and isinstance(method, Stack) else 0,
+        "networks": fitted.fusion.network.members if isinstance(fitted, FittedStack) else 0,
     }
 
 
@@ -98,11 +98,12 @@ CITATIONS = {
 """Who computed what, by source."""
 
 
-def _parameters(line: Lineup) -> dict[str, Any]:
-    method = judging.judged_method(line)
+def _parameters(task: Task, made: Made) -> dict[str, Any]:
+    method = judging.judged_method(made.judged.lineup)
     trees = method.trees if isinstance(method, Stack) else method
-    settings = getattr(trees, "settings", None)
-    found = {} if settings is None else {**settings.__dict__, **FIXED}
-    if isinstance(method, Stack):
-        found |= {"fusion": method.fusion.fusion.value, "networks": method.fusion.members, "weights": [0.5, 0.5]}
+    rows = int(task.unknown.labelled(task.target).sum())
+    found = tree_settings.as_json(trees.grid(rows)) if isinstance(trees, Trees) else {}
+    if isinstance(method, Stack) and isinstance(made.fitted, FittedStack):
+        networks = made.fitted.fusion.network.members
+        found |= {"fusion": method.fusion.fusion.value, "networks": networks, "weights": [0.5, 0.5]}
     return found

@@ -20,10 +20,13 @@ from ml.baselines import Calibrated
 from ml.models.fitting import learning_rate, one_thread
 from ml.models.fusion_net import Fusion, FusionNet, take
 from ml.models.layer_inputs import GRAPH, LayerInputs
+from ml.models.tree_settings import MANY_ROWS
 from ml.rows import InterfaceRows
 
 SEED = 20240
 MEMBERS = 4
+MEMBERS_OF_FEW = 8
+"""Networks of a head that learns from fewer than `MANY_ROWS`: what few rows teach owes more to chance."""
 BATCH = 256
 EPOCHS = 40
 MIN_STEPS, MAX_STEPS = 300, 1000
@@ -90,7 +93,7 @@ class FusionMethod:
         fusion: how modalities are put together.
         modalities: of the layers; all that `layers` has if None.
         odd: targets that change sign when the layers are exchanged.
-        members: networks in the ensemble.
+        members: networks in the ensemble; by the number of rows if None.
         seed: of their first weights and of the batches.
         steps: updates of the weights; by the number of rows if None.
         physics: pair feature that the residual is taken against, where rows have it; that of `ml.baselines` if None.
@@ -101,7 +104,7 @@ class FusionMethod:
     fusion: Fusion = Fusion.LOW_RANK
     modalities: tuple[str, ...] | None = None
     odd: frozenset[str] = frozenset()
-    members: int = MEMBERS
+    members: int | None = None
     seed: int = SEED
     steps: int | None = None
     physics: str | None = None
@@ -300,7 +303,7 @@ def _train(
     """Fit the network to residuals in units of `head.scale`, by mean absolute error; the same every time."""
     with one_thread():
         torch.manual_seed(method.seed)
-        model = head.network(method.members)
+        model = head.network(method.members or (MEMBERS_OF_FEW if len(residual) < MANY_ROWS else MEMBERS))
         values, known = head.tables(method.layers)
         a, b = (torch.from_numpy(index) for index in layer_rows)
         shown, hidden = (torch.from_numpy(view) for view in views)

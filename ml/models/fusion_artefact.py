@@ -40,7 +40,7 @@ def to_bytes(fitted: FittedFusion) -> bytes:
         "scale": head.scale,
         "odd": head.odd,
         "encoder": head.encoder,
-        "members": len(fitted.network.out.weight),
+        "members": fitted.network.members,
     }
     return save(tensors, metadata={_HEAD: json.dumps(content, sort_keys=True)})
 

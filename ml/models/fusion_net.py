@@ -142,6 +142,11 @@ class FusionNet(nn.Module):
         self.out = MemberLinear(members, hidden, 1)
         nn.init.zeros_(self.out.weight)
 
+    @property
+    def members(self) -> int:
+        """Of the ensemble."""
+        return len(self.out.weight)
+
     def project(self, layers: Mapping[str, Tensor]) -> Projected:
         """What each layer contributes as the lower and as the upper one; done once a material and face.
 

@@ -18,7 +18,8 @@ from ml.models.class_physics import (
     most_probable,
     physics_from_json,
 )
-from ml.models.tree_ensemble import FIXED, SEED, Settings
+from ml.models.tree_ensemble import SEED
+from ml.models.tree_settings import GridRule, of_classes
 from ml.rows import InterfaceRows
 
 
@@ -80,15 +81,15 @@ class ClassTrees:
 
     Attributes:
         features: what the trees read.
-        settings: how they are grown; its loss is not used.
         physics: calibrates what they correct.
+        grid: how the members are grown, by number of training rows.
         seed: of the first member.
         name: as tables write it.
     """
 
     features: tuple[str, ...]
-    settings: Settings
     physics: FitPhysics = Frequencies.fit
+    grid: GridRule = of_classes
     seed: int = SEED
     name: str = "model"
 
@@ -103,29 +104,21 @@ class ClassTrees:
         before = physics.probabilities(rows)
         learned = train & np.isfinite(before).all(axis=1)
         numbers = np.searchsorted(physics.classes, values[learned])
+        grid = self.grid(int(learned.sum()))
         data = lightgbm.Dataset(
             rows.columns(self.features)[learned],
             numbers,
             init_score=np.log(np.maximum(before[learned], LEAST)),
-            params={"verbosity": -1, "min_data_in_leaf": self.settings.min_rows},
+            params={"verbosity": -1, "min_data_in_leaf": min(settings.min_rows for settings in grid)},
             free_raw_data=False,
         )
-        members = []
-        for k in range(self.settings.members):
-            parameters: dict[str, Any] = {
-                **FIXED,
-                "objective": "multiclass",
-                "num_class": len(physics.classes),
-                "learning_rate": self.settings.rate,
-                "num_leaves": self.settings.leaves,
-                "min_data_in_leaf": self.settings.min_rows,
-                "feature_fraction": self.settings.columns,
-                "bagging_fraction": self.settings.rows,
-                "seed": self.seed + k,
-            }
-            booster = lightgbm.train(parameters, data, self.settings.rounds)
-            members.append(booster.model_to_string(num_iteration=-1))
-        return FittedClasses(physics, tuple(members), self.features)
+        loss = {"objective": "multiclass", "num_class": len(physics.classes)}
+        members = tuple(
+            lightgbm.train(settings.parameters(self.seed + k) | loss, data, settings.rounds)
+            .model_to_string(num_iteration=-1)
+            for k, settings in enumerate(grid)
+        )  # fmt: skip
+        return FittedClasses(physics, members, self.features)
 
 
 def _softmax(scores: NDArray[np.floating]) -> NDArray[np.float64]:

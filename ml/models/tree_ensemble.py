@@ -1,8 +1,8 @@
 """Gradient-boosted trees on the residual to calibrated physics, several of them, each on rows drawn anew.
 
 The trees learn what the one-line physics misses. Where a pair lies outside what they saw they add a bounded
-correction, and the physics carries the trend. Members differ in the rows and features that each tree is shown; how far
-they disagree tells how far to trust them.
+correction, and the physics carries the trend. Members differ in how they are grown (`ml.models.tree_settings`) and in
+the rows and features that each tree is shown; how far they disagree tells how far to trust them.
 """
 
 from __future__ import annotations
@@ -18,56 +18,10 @@ from numpy.typing import NDArray
 from ml import pair_features
 from ml.baselines import Calibrated
 from ml.models.forest import Forest
+from ml.models.tree_settings import GridRule, of_values
 from ml.rows import InterfaceRows
 
 SEED = 20240
-FIXED: dict[str, Any] = {
-    "bagging_freq": 1,
-    "lambda_l2": 1.0,
-    # One thread and fixed column order: the same rows give the same trees, bit for bit.
-    "num_threads": 1,
-    "deterministic": True,
-    "force_col_wise": True,
-    "verbosity": -1,
-}
-HUBER_SHARE = 0.7
-"""Of the mean absolute residual: beyond it Huber's loss is linear, so that a few bonded stacks lead no tree."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How trees are grown.
-
-    Attributes:
-        loss: "l1" or "huber" (see `HUBER_SHARE`).
-        rounds, leaves, min_rows, rate: trees of a member, leaves of a tree, rows of a leaf, learning rate.
-        columns, rows: share of features and of rows that a tree is shown.
-        members: size of the ensemble.
-    """
-
-    loss: str = "huber"
-    rounds: int = 300
-    leaves: int = 15
-    min_rows: int = 5
-    rate: float = 0.05
-    columns: float = 0.6
-    rows: float = 0.7
-    members: int = 5
-
-    def parameters(self, residual: NDArray[np.floating], seed: int) -> dict[str, Any]:
-        """LightGBM's parameters for these residuals."""
-        alpha = HUBER_SHARE * float(np.abs(residual).mean())
-        loss = {"objective": "huber", "alpha": max(alpha, 1e-6)} if self.loss == "huber" else {"objective": self.loss}
-        return {
-            **FIXED,
-            **loss,
-            "learning_rate": self.rate,
-            "num_leaves": self.leaves,
-            "min_data_in_leaf": self.min_rows,
-            "feature_fraction": self.columns,
-            "bagging_fraction": self.rows,
-            "seed": seed,
-        }
 
 
 @dataclass(frozen=True)
@@ -129,19 +83,19 @@ class Trees:
     Attributes:
         physics: pair feature that is the estimate; "" for the mean.
         features: pair features that the trees read.
-        settings: how they are grown.
         floor: smallest value given, in the target's unit.
         hidden: blocks of pair features that further copies of each row are shown without, so that a missing input is
             something that the trees have met.
+        grid: how the members are grown, by number of training rows.
         seed: of the first member.
         name: as tables write it.
     """
 
     physics: str
     features: tuple[str, ...]
-    settings: Settings = Settings()
     floor: float = -np.inf
     hidden: tuple[tuple[str, ...], ...] = ()
+    grid: GridRule = of_values
     seed: int = SEED
     name: str = "model"
 
@@ -163,16 +117,19 @@ class Trees:
         for block in self.hidden:
             views.append(views[0].copy())
             views[-1][:, [k for k, name in enumerate(self.features) if name in block]] = np.nan
+        grid = self.grid(len(seen))
+        # Binned once for all members; features that no leaf of theirs could split are left out once.
         data = lightgbm.Dataset(
             np.concatenate(views),
             np.tile(residual, len(views)),
             feature_name=list(self.features),
-            params={"verbosity": -1, "min_data_in_leaf": self.settings.min_rows},
+            params={"verbosity": -1, "min_data_in_leaf": min(settings.min_rows for settings in grid)},
             free_raw_data=False,
         )
         members = tuple(
-            lightgbm.train(self.settings.parameters(residual, self.seed + k), data, self.settings.rounds)
-            .model_to_string(num_iteration=-1)
-            for k in range(self.settings.members)
-        )  # fmt: skip
+            lightgbm.train(
+                settings.parameters(self.seed + k) | settings.objective(residual), data, settings.rounds
+            ).model_to_string(num_iteration=-1)
+            for k, settings in enumerate(grid)
+        )
         return TreeEnsemble(baseline, members, self.features)

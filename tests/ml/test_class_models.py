@@ -20,14 +20,15 @@ from ml.gate import judge
 from ml.heads import HETERO, HOMO
 from ml.models.class_physics import CalibratedAnderson, Frequencies, OneFeature, PhysicsAlone, physics_from_json
 from ml.models.tree_classes import ClassTrees, FittedClasses
-from ml.models.tree_ensemble import Settings
+from ml.models.tree_settings import Settings, same
 from ml.pair_features import COLUMN, NAMES, PairFeatures
 from ml.report import Figure, Report, confusion
 from ml.rows import InterfaceRows
 from ml.splits import Partition, Split
 from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
 
-FAST = Settings(rounds=20, rate=0.1, leaves=4, min_rows=10, members=2)
+FEW = Settings(rounds=20, rate=0.1, leaves=4, min_rows=10)
+FAST = same(2, FEW)
 TARGET = ALIGNMENT_TYPE.key
 READ = ("gap_overlap", "facing_electronegativity")
 
@@ -58,7 +59,7 @@ def share_right(fitted: object, rows: InterfaceRows) -> float:
 
 
 def model(rows: InterfaceRows, *, trees: bool = True, target: str = TARGET, needs_registry: bool = False) -> ClassModel:
-    fitted = ClassTrees(READ, FAST, CalibratedAnderson.fit).fit(rows, TARGET, everything(rows))
+    fitted = ClassTrees(READ, CalibratedAnderson.fit, FAST).fit(rows, TARGET, everything(rows))
     calibration = ClassCalibration(1.2, 0.3)
     categories = {0: Category(trees, calibration), 2: Category(False, calibration)}
     domain = Domain.fit(compute(layers()))
@@ -95,7 +96,9 @@ def test_trees_start_from_physics_and_learn_what_it_misses() -> None:
         odd = one.column("facing_electronegativity") > 1.0
         kind = one.targets[TARGET]
         one.targets[TARGET] = np.where(odd & (kind == 2.0), 1.0, kind)
-    fitted = ClassTrees(READ, replace(FAST, rounds=60), CalibratedAnderson.fit).fit(rows, TARGET, everything(rows))
+    fitted = ClassTrees(READ, CalibratedAnderson.fit, same(2, replace(FEW, rounds=60))).fit(
+        rows, TARGET, everything(rows)
+    )
     assert share_right(fitted, fresh) > share_right(fitted.without_trees, fresh) + 0.02
     again = FittedClasses.from_json(fitted.as_json())
     every = everything(fresh)
@@ -107,7 +110,7 @@ def test_what_the_trees_of_a_class_go_by_is_found_out() -> None:
     odd = rows.column("facing_electronegativity") > 0.5
     rows.targets[TARGET] = np.where(odd & (rows.targets[TARGET] == 2.0), 1.0, rows.targets[TARGET])
     read = ("facing_electronegativity", "facing_column", "facing_row")
-    fitted = ClassTrees(read, FAST, CalibratedAnderson.fit).fit(rows, TARGET, everything(rows))
+    fitted = ClassTrees(read, CalibratedAnderson.fit, FAST).fit(rows, TARGET, everything(rows))
     assert class_importance(fitted, rows)[0][0] == "facing_electronegativity"
 
 

@@ -14,7 +14,8 @@ from ml.domain import Domain
 from ml.features import Layer
 from ml.interfaces import IDENTITY, Interface, LayerTable, assemble
 from ml.models.tree_classes import ClassTrees
-from ml.models.tree_ensemble import Settings, TreeEnsemble, Trees
+from ml.models.tree_ensemble import TreeEnsemble, Trees
+from ml.models.tree_settings import Settings, same
 from ml.neighbours import nearest_on_bulk
 from ml.pair_features import MATCH, PairFeatures
 from ml.rows import InterfaceRows
@@ -25,7 +26,7 @@ LAYERS = dict(zip(("MoS2", "WSe2", "MoSSe", "C2"), layers(), strict=True))
 TABLE = LayerTable.of(LAYERS, dict.fromkeys(LAYERS, "AB2"))
 HETERO = InterfaceKind.HETEROBILAYER.value
 ON_BULK = (BINDING_ENERGY_PER_ATOM.key, INTERLAYER_DISTANCE.key)
-FAST = Settings(rounds=20, leaves=5, min_rows=3, members=3)
+FAST = same(3, Settings(rounds=20, leaves=5, min_rows=3))
 
 
 def stack(name: str, distance: float, labels: dict[str, float] | None = None) -> Interface:
@@ -123,7 +124,7 @@ def made(n: int = 80) -> InterfaceRows:
 
 def test_the_same_rows_grow_the_same_trees_and_read_back_they_say_the_same() -> None:
     rows, every = made(), np.ones(80, bool)
-    method = Trees("gap_aligned", ("gap_min", "gap_aligned"), FAST, floor=0.0)
+    method = Trees("gap_aligned", ("gap_min", "gap_aligned"), floor=0.0, grid=FAST)
     fitted, again = (method.fit(rows, GAP.key, every) for _ in range(2))
     assert fitted.members == again.members
     assert len(set(fitted.members)) == 3
@@ -139,14 +140,14 @@ def test_the_same_rows_grow_the_same_trees_and_read_back_they_say_the_same() -> 
 
 def test_what_is_unknown_to_physics_is_not_predicted() -> None:
     rows, every = made(), np.ones(80, bool)
-    fitted = Trees("gap_aligned", ("gap_min",), FAST).fit(rows, GAP.key, every)
+    fitted = Trees("gap_aligned", ("gap_min",), grid=FAST).fit(rows, GAP.key, every)
     rows.features[3, pair_features.COLUMN["gap_aligned"]] = np.nan
     assert np.flatnonzero(np.isnan(fitted.predict(rows, every))).tolist() == [3]
 
 
 def test_classes_are_named_by_the_values_that_training_had() -> None:
     rows, every = made(), np.ones(80, bool)
-    fitted = ClassTrees(("gap_min", "gap_aligned"), FAST).fit(rows, "alignment_type", every)
+    fitted = ClassTrees(("gap_min", "gap_aligned"), grid=FAST).fit(rows, "alignment_type", every)
     assert set(fitted.predict(rows, every)) == {1.0, 2.0}
     np.testing.assert_allclose(fitted.probabilities(rows, every).sum(axis=1), 1.0)
 

@@ -9,7 +9,8 @@ from ml.baselines import Calibrated
 from ml.domain import Domain
 from ml.explain import explain, importance, shap_values
 from ml.features import NAMES
-from ml.models.tree_ensemble import Settings, TreeEnsemble, Trees
+from ml.models.tree_ensemble import TreeEnsemble, Trees
+from ml.models.tree_settings import Settings, same
 from ml.neighbours import pair_distance
 from ml.rows import InterfaceRows
 from ml.uncertainty import ByUnseen, Conformal
@@ -36,7 +37,7 @@ def rows() -> InterfaceRows:
 @pytest.fixture(scope="module")
 def model(rows) -> PairModel:
     read = (*pair_features.NAMES[:4], pair_features.REGISTRY[0])
-    method = Trees(PHYSICS, read, Settings(members=2, rounds=40))
+    method = Trees(PHYSICS, read, grid=same(2, Settings(rounds=40)))
     ensemble = method.fit(rows, "binding_energy", np.ones(len(rows), bool))
     intervals = ByUnseen({0: Conformal((), (0.5,)), 2: Conformal((), (1.5,))})
     state = State(ensemble, intervals, "bidb")

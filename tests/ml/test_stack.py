@@ -22,7 +22,8 @@ from ml.models.fusion import FusionMethod
 from ml.models.layer_inputs import COMPOSITION, GRAPH, LayerInputs, PairLayers, layer_inputs
 from ml.models.slab_graph import slab_graph
 from ml.models.stack import FittedStack, Stack
-from ml.models.tree_ensemble import Settings, Trees
+from ml.models.tree_ensemble import Trees
+from ml.models.tree_settings import Settings, same
 from ml.pair_features import PairFeatures
 from ml.rows import InterfaceRows
 from ml.splits import Split, partitions
@@ -32,7 +33,7 @@ from schema.quantities import BINDING_ENERGY
 NAMES = [f"M{k}" for k in range(4)]
 EVERY = np.ones(16, bool)
 PHYSICS = "dispersion_energy"
-SMALL = Settings(members=2, rounds=20, min_rows=2)
+SMALL = same(2, Settings(rounds=20, min_rows=2))
 OF_TREES, OF_STACK = (ByUnseen({2: Conformal((), (width,))}) for width in (2.0, 1.0))
 
 
@@ -65,7 +66,7 @@ def four_layers(*, swapped: bool = False) -> InterfaceRows:
 
 def stack(inputs: LayerInputs) -> Stack:
     fusion = FusionMethod(inputs, members=2, steps=20, physics=PHYSICS, features=heads.BOTH)
-    return Stack(Trees(PHYSICS, heads.BOTH, SMALL, 0.0, name=TREES), fusion)
+    return Stack(Trees(PHYSICS, heads.BOTH, 0.0, grid=SMALL, name=TREES), fusion)
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +284,7 @@ def test_the_graph_half_carries_what_it_is_worth_into_the_stack() -> None:
     rows = replace(rows, features=values, names=pair_features.NAMES, targets={TARGET: target})
     inputs = LayerInputs({f"M{k}": 2 * k for k in range(40)}, {COMPOSITION: table})
     fusion = FusionMethod(inputs, members=2, steps=400, physics=PHYSICS, features=(PHYSICS,))
-    trees = Trees(PHYSICS, (PHYSICS,), Settings(members=1, rounds=20), name=TREES)
+    trees = Trees(PHYSICS, (PHYSICS,), grid=same(1, Settings(rounds=20)), name=TREES)
     found = evaluate(rows, TARGET, [trees, fusion, Stack(trees, fusion)], Split.PAIR)
     error = {name: metrics.error for name, metrics in found.metrics.items()}
     assert error[fusion.name] < error["stack"] < error[TREES]

@@ -79,7 +79,7 @@ def test_a_stack_that_wins_is_served_with_intervals_of_both_kinds(trained) -> No
 def test_the_card_says_what_both_halves_are_and_how_either_is_explained(trained) -> None:
     shipped = as_shipped(trained)
     assert trained.card["encoder"] == trained.model.encoder
-    assert trained.card["states"]["known"]["networks"] == fusion.MEMBERS
+    assert trained.card["states"]["known"]["networks"] == fusion.MEMBERS_OF_FEW
     content = {
         **{key: getattr(shipped, key) for key in ("target", "domain", "family", "name", "card")},
         "reports": [report.as_json() for report in shipped.reports],

@@ -15,7 +15,8 @@ from ml import feature_store, pair_features
 from ml.artefact import PairModel, State
 from ml.domain import Domain
 from ml.heads import HETERO, HOMO, ON_BULK
-from ml.models.tree_ensemble import Settings, Trees
+from ml.models.tree_ensemble import Trees
+from ml.models.tree_settings import Settings, same
 from ml.pair_features import PairFeatures
 from ml.registry import Shipped, register
 from ml.rows import InterfaceRows
@@ -40,7 +41,7 @@ def model_on(table: np.ndarray, domain: str, trained_on: tuple[str, ...]) -> Shi
     rows = InterfaceRows(
         domain, "bidb", names, names, names, names, names, features, pair_features.NAMES, {TARGET: target}
     )  # fmt: skip
-    trees = Trees("dispersion_energy", pair_features.NAMES[:6], Settings(members=2, rounds=20))
+    trees = Trees("dispersion_energy", pair_features.NAMES[:6], grid=same(2, Settings(rounds=20)))
     ensemble = trees.fit(rows, TARGET, np.isfinite(target))
     state = State(ensemble, ByUnseen({0: Conformal((), (1.0,)), 2: Conformal((), (4.0,))}), "bidb")
     made = PairModel(TARGET, "meV/Å²", domain, state, state, Domain.fit(table), trained_on)

@@ -20,7 +20,8 @@ from ml.heads import HOMO
 from ml.models.fusion import FusionMethod
 from ml.models.layer_inputs import layer_inputs
 from ml.models.stack import Stack
-from ml.models.tree_ensemble import Settings, Trees
+from ml.models.tree_ensemble import Trees
+from ml.models.tree_settings import Settings, same
 from ml.pair_features import PairFeatures
 from ml.registry import EMBEDDING, Shipped, register
 from ml.rows import InterfaceRows
@@ -67,7 +68,7 @@ def _stack(connection, encoder: str) -> Shipped:
         HOMO, "bidb", names, names, names, names, names, features, pair_features.NAMES, {TARGET: target}
     )
     fusion = FusionMethod(inputs, members=2, steps=20, physics=PHYSICS, features=heads.BOTH)
-    trees = Trees(PHYSICS, heads.BOTH, Settings(members=2, rounds=20, min_rows=2))
+    trees = Trees(PHYSICS, heads.BOTH, grid=same(2, Settings(rounds=20, min_rows=2)))
     fitted = Stack(trees, fusion).fit(rows, TARGET, np.isfinite(target))
     state = State(fitted.trees, OF_TREES, "bidb", GraphHalf.of(fitted.fusion, OF_STACK))
     made = PairModel(TARGET, "meV/Å²", HOMO, state, state, Domain.fit(table.values))
