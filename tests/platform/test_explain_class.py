@@ -18,7 +18,7 @@ from ml.domain import Domain
 from ml.heads import HOMO
 from ml.interface_store import load_rows
 from ml.models.tree_classes import ClassTrees
-from ml.models.tree_ensemble import Settings
+from ml.models.tree_settings import Settings, same
 from ml.registry import Shipped, register
 from schema.materials import Material
 from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
@@ -41,7 +41,7 @@ def filled(engine: Engine) -> Engine:
         feature_store.compute_and_store(connection, feature_store.monolayer_ids(connection))
         (rows,) = load_rows(connection, HOMO)
         labelled = rows.labelled(TARGET)
-        trees = ClassTrees(READ, Settings(rounds=10, rate=0.1, leaves=3, min_rows=3, members=2))
+        trees = ClassTrees(READ, grid=same(2, Settings(rounds=10, rate=0.1, leaves=3, min_rows=3)))
         seen = tuple(sorted({name for name, has in zip(rows.bottom, labelled, strict=True) if has}))
         table = feature_store.load_table(connection).values
         model = ClassModel(
