@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from ml_helpers import layers
-from test_class_models import FAST, READ, TARGET, aligned, everything
+from test_class_models import FEW, READ, TARGET, aligned, everything
 
 from ml import pair_features
 from ml.class_artefact import Category, ClassModel
@@ -19,6 +17,7 @@ from ml.heads import HETERO
 from ml.interfaces import LayerTable
 from ml.models.class_physics import CalibratedAnderson, Frequencies
 from ml.models.tree_classes import ClassTrees
+from ml.models.tree_settings import same
 from ml.neighbours import nearest_classes
 from ml.pair_features import COLUMN, NAMES
 from ml.rows import InterfaceRows
@@ -31,9 +30,7 @@ def model(members: int, *, trees: bool = True, needs_registry: bool = False) -> 
     rows = aligned(600)
     odd = rows.column("facing_electronegativity") > 0.5
     rows.targets[TARGET] = np.where(odd & (rows.targets[TARGET] == 2.0), 1.0, rows.targets[TARGET])
-    fitted = ClassTrees(READ, replace(FAST, members=members), CalibratedAnderson.fit).fit(
-        rows, TARGET, everything(rows)
-    )
+    fitted = ClassTrees(READ, CalibratedAnderson.fit, same(members, FEW)).fit(rows, TARGET, everything(rows))
     categories = {2: Category(trees, ClassCalibration(TEMPERATURE, 0.25))}
     domain = Domain.fit(compute(layers()))
     return ClassModel(TARGET, HETERO, "hetml", fitted, categories, needs_registry, domain)
