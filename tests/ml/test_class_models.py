@@ -141,7 +141,7 @@ def test_methods_that_give_probabilities_are_scored_beside_the_frequencies_of_th
     rows, half = aligned(), np.arange(400) % 2 == 0
     parts = [Partition(half, ~half), Partition(~half, half)]
     physics = PhysicsAlone(CalibratedAnderson.fit, "physics")
-    found = scores_by_method(rows, TARGET, [Mean(), physics, ClassTrees(READ, FAST, CalibratedAnderson.fit)], parts)
+    found = scores_by_method(rows, TARGET, [Mean(), physics, ClassTrees(READ, CalibratedAnderson.fit, FAST)], parts)
     assert list(found) == [MOST_FREQUENT, "physics", "model"]
     assert {one.n for one in found.values()} == {400}
     shares = np.bincount(rows.targets[TARGET].astype(int))[1:] / 400
