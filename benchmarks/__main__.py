@@ -11,7 +11,7 @@ BENCHMARKS = {
     "dedupe": "which layers are the same: recall, precision and speed, beside pymatgen's StructureMatcher",
     "encoder": "the slab encoder trained on C2DB's file, and its errors on layers of compositions held out",
     "fusion": "graph-fusion heads beside the trees, on the same folds",
-    "grid": "where the grids of trees come from: losses and steps on tables that no model is judged on",
+    "grid": "where the grids of trees come from: losses and steps, on tables that judge no model",
     "imports": "every database imported and deduplicated, twice, beside a row-wise script",
     "kills": "worker, broker and database killed at random during a run, beside an undisturbed one",
     "models": "every figure that the models are held to, from the published files",

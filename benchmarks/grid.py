@@ -1,4 +1,4 @@
-"""Where the grids of trees come from: losses and steps beside each other, on tables that no model is judged on.
+"""Where the grids of trees come from: losses and steps beside each other, on tables that judge no model so grown.
 
     python -m benchmarks grid --data FOLDER [--draws 2]
 

@@ -7,8 +7,8 @@ A grid follows from the number of training rows alone, for every target and doma
 
 The values are usual ones: trees of 7, 15 and 31 leaves (31 is LightGBM's own, and about the most that compiled forests
 take), a quarter and a half of the features a tree. What few rows teach is learned by Huber's loss, what many teach by
-Huber's and the absolute one. Losses, and rounds times rate, were settled on tables that no model is judged on, which
-`python -m benchmarks grid` makes again.
+Huber's and the absolute one. Losses, and rounds times rate, were settled on other tables than those that models so
+grown are judged on: see `python -m benchmarks grid`.
 """
 
 from __future__ import annotations
