@@ -64,8 +64,9 @@ def judge(reports: Sequence[Report], domain: str, unit: str) -> Verdict:
 def clearly_ahead(judged: Evaluation, method: str, truth: NDArray[np.floating]) -> bool:
     """Whether a method errs less than the best baseline by more than chance makes of the difference.
 
-    That is what either error moves by when folds and seeds are drawn again; where they were not, one standard error of
-    the mean difference, row by row: √(var(loss − loss of the baseline) / n), of classes the binomial one.
+    That is one standard error of the mean difference, row by row: √(var(loss − loss of the baseline) / n), of classes
+    the binomial one; and what either error moves by when folds and seeds are drawn again, where they were. Other folds
+    of the same rows do not tell what other rows would have, nor these what other folds do.
 
     Args:
         judged: under one split.
@@ -76,14 +77,13 @@ def clearly_ahead(judged: Evaluation, method: str, truth: NDArray[np.floating]) 
     if not judged.beats_baseline(method):
         return False
     ahead = judged.metrics[best].error - judged.metrics[method].error
-    if judged.spread:
-        return ahead > max(judged.spread.get(name, 0.0) for name in (method, best))
     ours, theirs = judged.out_of_fold[method], judged.out_of_fold[best]
     both = np.isfinite(ours) & np.isfinite(theirs) & np.isfinite(truth)
     apart = np.abs(np.stack([ours, theirs])[:, both] - truth[both])
     losses = apart > 0 if isinstance(judged.metrics[method], ClassMetrics) else apart
     difference = losses[1].astype(float) - losses[0].astype(float)
-    return bool(ahead > difference.std() / np.sqrt(max(len(difference), 1)))
+    by_chance = float(difference.std() / np.sqrt(max(len(difference), 1)))
+    return ahead > max(by_chance, *(judged.spread.get(name, 0.0) for name in (method, best)))
 
 
 def _error(value: float, unit: str, is_class: bool) -> str:
