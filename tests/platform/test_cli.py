@@ -14,10 +14,14 @@ import pytest
 from stackscreen.cli.dashboard import PortInUseError, listen
 from stackscreen.settings import Settings
 
+NOWHERE = Path(__file__) / "data"
+"""A folder that cannot be made: what starts services there fails, and does not start them in the user's own."""
+
 
 def run(*arguments: str, settings: Settings | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
+    """The command in a process of its own, which has no folder to start services in unless it is given one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("STACKSCREEN_")}
+    own["STACKSCREEN_DATA_DIR"] = str(NOWHERE)
     own |= settings.as_environment() if settings else {}
     command = [sys.executable, "-m", "stackscreen", *arguments]
     return subprocess.run(command, env={**own, **environment}, capture_output=True, text=True, timeout=60, check=False)

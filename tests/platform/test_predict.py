@@ -44,7 +44,7 @@ from stackscreen.predict.output import COLUMNS
 from stackscreen.predict.predictor import PROBABILITY, NotPredicted, Prediction, Predictor, rows_of
 from stackscreen.predict.recognise import KnownLayers
 from stackscreen.query.reading import reading
-from stackscreen.settings import Settings
+from stackscreen.settings import Settings, get_settings
 from stackscreen.structure_files import FileFormat, write
 
 MODELLED = {model.target for model in shipped() if model.domain == HOMO and model.target in SCREENED}
@@ -88,7 +88,12 @@ def command(*arguments: object, settings: Settings | None = None, monkeypatch: A
     if settings is not None:
         for key, value in settings.as_environment().items():
             monkeypatch.setenv(key, value)
-    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    # What another test has read is not this system, and what this one reads is not the next one's.
+    get_settings.cache_clear()
+    try:
+        return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    finally:
+        get_settings.cache_clear()
 
 
 def rows(text: str) -> list[dict[str, str]]:
