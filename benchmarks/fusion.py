@@ -51,9 +51,19 @@ def competitors(
     known = bool(np.isfinite(rows.columns(REGISTRY[:1])).any())
     head = heads.head(rows.domain, target, registry_known=known)
     physics = None if head is None else head.method.physics
-    found = [FusionMethod(inputs, fusion, physics=physics, features=heads.BOTH) for fusion in fusions]
+    found = [
+        FusionMethod(inputs, fusion, physics=physics, features=heads.graph_features(rows.domain)) for fusion in fusions
+    ]
     if without_graph:
-        found.append(FusionMethod(inputs, fusions[0], (COMPOSITION, PROPERTIES), physics=physics, features=heads.BOTH))
+        found.append(
+            FusionMethod(
+                inputs,
+                fusions[0],
+                (COMPOSITION, PROPERTIES),
+                physics=physics,
+                features=heads.graph_features(rows.domain),
+            )
+        )
     return None if head is None else head.method, found
 
 

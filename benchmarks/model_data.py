@@ -27,8 +27,10 @@ from ml.rows import InterfaceRows
 from schema.quantities import (
     ALIGNMENT_TYPE,
     CBM,
+    CBM_NOSOC,
     FORMATION_ENERGY,
     GAP,
+    GAP_NOSOC,
     HULL_ENERGY,
     INTERLAYER_DISTANCE,
     POLARIZABILITY_X,
@@ -36,6 +38,7 @@ from schema.quantities import (
     POLARIZABILITY_Z,
     VACUUM_STEP,
     VBM,
+    VBM_NOSOC,
     WORK_FUNCTION,
 )
 from schema.vocabulary import Face, InterfaceKind, Method
@@ -51,8 +54,8 @@ FILES = {
 LAYER_QUANTITIES = frozenset(
     q.key
     for q in (
-        GAP, VBM, CBM, WORK_FUNCTION, VACUUM_STEP, FORMATION_ENERGY, HULL_ENERGY, POLARIZABILITY_X, POLARIZABILITY_Y,
-        POLARIZABILITY_Z,
+        GAP, VBM, CBM, GAP_NOSOC, VBM_NOSOC, CBM_NOSOC, WORK_FUNCTION, VACUUM_STEP, FORMATION_ENERGY, HULL_ENERGY,
+        POLARIZABILITY_X, POLARIZABILITY_Y, POLARIZABILITY_Z,
     )
 )  # fmt: skip
 

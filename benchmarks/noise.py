@@ -28,13 +28,17 @@ from etl.source import get_source
 from ml.alignment import MIN_MARGIN, alignment_class
 from ml.features import Layer
 from ml.rows import InterfaceRows
-from schema.quantities import CBM, GAP, INTERLAYER_DISTANCE, QUANTITIES, VBM, WORK_FUNCTION
-from schema.vocabulary import Method, Subject
+from schema.quantities import CBM, CBM_NOSOC, GAP, INTERLAYER_DISTANCE, QUANTITIES, VBM, VBM_NOSOC, WORK_FUNCTION
+from schema.vocabulary import Face, Method, Subject
 
 FILES = {**model_data.FILES, "2dmatpedia": "2dmatpedia/db.json", "mc2d": "mc2d"}
 COMPARED = (GAP.key, VBM.key, CBM.key, WORK_FUNCTION.key)
 METHODS = frozenset({Method.PBE, Method.OPTB88})
 """Functionals without a share of exact exchange: another kind of gap is no noise."""
+LARGE_COUPLING = 0.1
+"""eV: where coupling moves the smaller gap of the layers by more, their stack can tell if it was calculated with it."""
+CLEAR = 0.5
+"""eV: an edge that is ahead of the other layer's by more is taken to be its layer's."""
 MARGINS = (0.0, 0.05, MIN_MARGIN, 0.2, 0.3)
 """eV, for what a margin leaves out."""
 
@@ -152,6 +156,49 @@ def _by_pair(rows: InterfaceRows, target: str, names: Mapping[str, str]) -> dict
     return dict(found)
 
 
+def coupling_lines(folder: Path, rows: Mapping[str, InterfaceRows]) -> list[str]:
+    """Whether a source's stacks are calculated with spin-orbit coupling: their levels beside those of their layers.
+
+    Of HetML a stack's edges beside those of the layer that they clearly belong to; of the others the stack's gap beside
+    the smaller one of its layers, which it can hardly exceed. Only where coupling moves the layer's level can be told.
+
+    Args:
+        folder: of the data.
+        rows: by source.
+    """
+    layers: dict[str, Layer] = {}
+    apart: dict[str, list[list[float]]] = {VBM.key: [], CBM.key: []}
+    for record in model_data.records(folder, "hetml"):
+        if record.stack is None:
+            layers[record.external_id] = model_data.layer_of(record)
+            continue
+        edges = model_data.edges_of(record)
+        bottom, top = layers[record.stack.bottom_name], layers[record.stack.top_name]
+        for key, without, sign in ((VBM.key, VBM_NOSOC.key, 1.0), (CBM.key, CBM_NOSOC.key, -1.0)):
+            # The facing levels say whose the edge is; the outer faces, which the stack's vacuum is at, where it lies.
+            lead = sign * (bottom.value(key, Face.TOP) - top.value(key, Face.BOTTOM))
+            face, layer = (Face.BOTTOM, bottom) if lead > 0 else (Face.TOP, top)
+            levels = np.array([layer.value(key, face), layer.value(without, face)])
+            if abs(lead) > CLEAR and abs(levels[0] - levels[1]) > LARGE_COUPLING:
+                found = edges.get((key, face), edges.get((key, None), np.nan)) - levels
+                apart[key] += [found.tolist()] if np.isfinite(found).all() else []
+    lines = [_coupling(f"hetml: {key} less its layer's", np.array(values)) for key, values in apart.items() if values]
+    for source in ("bidb", "hetdb"):
+        if source in rows:
+            gap, known = rows[source].targets[GAP.key], rows[source].columns(("gap_min", "nosoc_gap_min")).astype(float)
+            moved = np.abs(known[:, 0] - known[:, 1]) > LARGE_COUPLING
+            lines.append(
+                _coupling(f"{source}: gap less the smaller layer's", (gap[:, None] - known)[moved & (gap > 0)])
+            )
+    return lines
+
+
+def _coupling(what: str, apart: NDArray[np.floating]) -> str:
+    """The differences from the level with coupling and without, shape (stacks, 2), eV, as a line of the table."""
+    cells = [f"{values.mean():+.3f} | {np.median(np.abs(values)):.3f}" for values in apart.T]
+    return f"| {what} | {len(apart)} | {' | '.join(cells)} |"
+
+
 def alignment_lines(folder: Path, rng: np.random.Generator, noise: float) -> list[str]:
     """What a margin leaves out of HetML's types, and how often noise of the levels would give the rest another type.
 
@@ -189,7 +236,8 @@ def alignment_lines(folder: Path, rng: np.random.Generator, noise: float) -> lis
 
 def _moved(layer: Layer, rng: np.random.Generator, noise: float) -> Layer:
     """The layer with each of its edges moved by noise, both faces alike."""
-    shift = {VBM.key: rng.normal(0, noise), CBM.key: rng.normal(0, noise)}
+    valence, conduction = rng.normal(0, noise), rng.normal(0, noise)
+    shift = {VBM.key: valence, VBM_NOSOC.key: valence, CBM.key: conduction, CBM_NOSOC.key: conduction}
     return Layer(layer.slab, {key: value + shift.get(key[0], 0.0) for key, value in layer.properties.items()})
 
 
@@ -217,7 +265,17 @@ def main(arguments: list[str]) -> None:
                 if GAP.key in ours[a].values and GAP.key in c2db[b].values
             ]
             noise = float(np.sqrt(np.mean(np.square(gaps))))
-    lines += stack_lines(model_data.read_all(options.data, only=("hetdb", "hetml")), names)
+    rows = model_data.read_all(options.data, only=("hetdb", "hetml", "bidb"))
+    lines += stack_lines(rows, names)
+    lines += [
+        "",
+        f"Where spin-orbit coupling moves a layer's level by more than {LARGE_COUPLING:g} eV: a stack's level less the "
+        "layer's with coupling and without, eV:",
+        "",
+        "| what | stacks | with: mean | median size | without: mean | median size |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += coupling_lines(options.data, rows)
     lines += [
         "",
         f"Types of HetML's stacks, every level moved by {noise / np.sqrt(2):.3f} eV (standard deviation):",

@@ -40,17 +40,14 @@ def alignment_class(stack: StackEdges, bottom: Layer, top: Layer, *, margin: flo
         A value of `ml.descriptors.band_alignment.Alignment`, 1 to 3; 0 where an edge of the stack belongs to neither
         layer clearly, which `ml.cleaning` leaves out; None where a layer is a metal or edges are not known.
     """
-    gaps = (bottom.value(GAP.key), top.value(GAP.key))
-    if not all(gap > 0 for gap in gaps):
+    if not all(layer.gap_without_soc > 0 for layer in (bottom, top)):
         return None
     if stack.get((GAP.key, None)) == 0:
         return float(Alignment.BROKEN)
     owners = []
-    for key in (VBM.key, CBM.key):
-        misses = [
-            abs(stack.get((key, face), stack.get((key, None), np.nan)) - layer.value(key, face))
-            for face, layer in ((Face.BOTTOM, bottom), (Face.TOP, top))
-        ]
+    levels = [(face, layer.edges_without_soc(face)) for face, layer in ((Face.BOTTOM, bottom), (Face.TOP, top))]
+    for number, key in enumerate((VBM.key, CBM.key)):
+        misses = [abs(stack.get((key, face), stack.get((key, None), np.nan)) - edges[number]) for face, edges in levels]
         if not np.isfinite(misses).all():
             return None
         owners.append(None if abs(misses[0] - misses[1]) < margin else misses[0] < misses[1])

@@ -7,6 +7,8 @@
 - binding energy: the depth of that minimum; on a substrate also how much the electronegativities of the facing atoms
   differ;
 - band edges: the higher valence and the lower conduction edge of the two layers.
+
+Gaps and edges by the layers' levels with spin-orbit coupling, and by those without.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
         "probe_distance_mean",
         "registry_dispersion_distance",
     ),
-    GAP.key: ("gap_min", "gap_aligned"),
-    VBM.key: ("vbm_higher",),
-    CBM.key: ("cbm_lower",),
+    GAP.key: ("gap_min", "gap_aligned", "nosoc_gap_min", "nosoc_gap_aligned"),
+    VBM.key: ("vbm_higher", "nosoc_vbm_higher"),
+    CBM.key: ("cbm_lower", "nosoc_cbm_lower"),
     BINDING_ENERGY_PER_ATOM.key: ("dispersion_energy", "facing_diff_electronegativity"),
 }
 """Pair features that are an estimate of each target by themselves."""

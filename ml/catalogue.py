@@ -25,6 +25,7 @@ from schema.quantities import (
     CBM,
     GAP,
     INTERLAYER_DISTANCE,
+    METALLIC,
     SLIDE_STABILITY,
     VBM,
 )
@@ -32,15 +33,17 @@ from schema.vocabulary import InterfaceKind
 
 TARGETS = (
     BINDING_ENERGY.key, INTERLAYER_DISTANCE.key, GAP.key, VBM.key, CBM.key, ALIGNMENT_TYPE.key, SLIDE_STABILITY.key,
+    METALLIC.key,
     BINDING_ENERGY_PER_ATOM.key,
 )  # fmt: skip
 """What is predicted of an interface, by key; the others of a source's labels are not."""
-CLASSES = frozenset({SLIDE_STABILITY.key, ALIGNMENT_TYPE.key})
+CLASSES = frozenset({SLIDE_STABILITY.key, ALIGNMENT_TYPE.key, METALLIC.key})
 """Targets whose values name classes."""
-CLASS_ESTIMATES = {ALIGNMENT_TYPE.key: "alignment_type"}
-"""Pair features that name the class by themselves: Anderson's rule."""
+CLASS_ESTIMATES = {ALIGNMENT_TYPE.key: ("alignment_type", "nosoc_alignment_type")}
+"""Pair features that name the class by themselves: Anderson's rule, with spin-orbit coupling and without."""
 CLASS_PHYSICS: dict[str, tuple[PhysicsAlone, ...]] = {
-    ALIGNMENT_TYPE.key: (PhysicsAlone(CalibratedAnderson.fit, "alignment_type, calibrated"),),
+    ALIGNMENT_TYPE.key: (PhysicsAlone(CalibratedAnderson.fit, "nosoc_alignment_type, calibrated"),),
+    METALLIC.key: (PhysicsAlone(OneFeature.of("gap_aligned"), "gap_aligned, calibrated"),),
     SLIDE_STABILITY.key: tuple(
         PhysicsAlone(OneFeature.of(name), f"{name}, calibrated")
         for name in ("touching_excess", "dispersion_energy_ratio")
@@ -96,9 +99,7 @@ def lineup(rows: InterfaceRows, target: str, inputs: LayerInputs | None = None) 
     classes = target in CLASSES
     floors: list[Method] = [Constant("most frequent class", _most_frequent) if classes else Constant("mean", _mean)]
     methods: list[Method] = []
-    named = CLASS_ESTIMATES.get(target)
-    if named in rows.names:
-        floors.append(Estimate(str(named)))
+    floors += [Estimate(name) for name in CLASS_ESTIMATES.get(target, ()) if name in rows.names]
     floors += CLASS_PHYSICS.get(target, ()) if rows.names == NAMES else ()
     # A screen's pairs have no single registry: of homobilayers, which are known in several, both are asked.
     moire = rows.domain == InterfaceKind.HOMOBILAYER.value
@@ -111,7 +112,7 @@ def lineup(rows: InterfaceRows, target: str, inputs: LayerInputs | None = None) 
     known = bool(np.isfinite(rows.columns(REGISTRY[:1])).mean() > 0.5)
     head = heads.head(rows.domain, target, registry_known=known) if rows.names == NAMES else None
     if head is not None:
-        chosen = _stacked(head.method, inputs) if head.stacked and inputs is not None else [head.method]
+        chosen = _stacked(head.method, inputs, rows.domain) if head.stacked and inputs is not None else [head.method]
         methods += chosen
         best = f"{chosen[-1].name}, {REGISTRY_UNKNOWN}" if moire else chosen[-1].name
     classifier = heads.CLASSIFIED.get((rows.domain, target)) if rows.names == NAMES else None
@@ -122,12 +123,12 @@ def lineup(rows: InterfaceRows, target: str, inputs: LayerInputs | None = None) 
     return Lineup(target, tuple(floors), tuple(methods), best, views, classes)
 
 
-def _stacked(trees: Trees, inputs: LayerInputs) -> list[Method]:
+def _stacked(trees: Trees, inputs: LayerInputs, domain: str) -> list[Method]:
     """Trees, graph fusion, and their stack, which is the one to be judged."""
     from ml.models.fusion import FusionMethod
 
     trees = replace(trees, name=TREES)
-    fusion = FusionMethod(inputs, physics=trees.physics, features=heads.BOTH)
+    fusion = FusionMethod(inputs, physics=trees.physics, features=heads.graph_features(domain))
     return [trees, fusion, Stack(trees, fusion)]
 
 

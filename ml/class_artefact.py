@@ -17,7 +17,7 @@ from ml.domain import Domain
 from ml.models.class_physics import most_probable
 from ml.models.tree_classes import FittedClasses
 from ml.rows import InterfaceRows
-from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
+from schema.quantities import ALIGNMENT_TYPE, METALLIC, SLIDE_STABILITY
 from schema.vocabulary import AlignmentType
 
 FORMAT = "stackscreen.class-model"
@@ -31,6 +31,7 @@ WORDS: dict[str, dict[int, str]] = {
         int(Alignment.BROKEN): AlignmentType.BROKEN.value,
         int(Alignment.METAL): AlignmentType.METAL.value,
     },
+    METALLIC.key: {0: "Semiconductor", 1: "Metal"},
     SLIDE_STABILITY.key: {0: "Unstable", 1: "Stable"},
 }
 """What the numbers of each class model's classes mean."""
@@ -198,7 +199,9 @@ class ClassModel:
 
 def beside_metal(rows: InterfaceRows) -> NDArray[np.bool_]:
     """Whether a layer of each row is a metal: that leaves the other no alignment, by definition; nothing is learned."""
-    return np.asarray((rows.column("alignment_type") == Alignment.METAL) | (rows.column("gap_min") == 0), bool)
+    return np.asarray(
+        (rows.column("nosoc_alignment_type") == Alignment.METAL) | (rows.column("nosoc_gap_min") == 0), bool
+    )
 
 
 def model_of(target: str, data: bytes) -> PairModel | ClassModel:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml.card_page import card_page
 from ml.class_calibration import MOST_FREQUENT
-from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
+from schema.quantities import ALIGNMENT_TYPE, METALLIC, SLIDE_STABILITY
 
 LIMITS: dict[str, str] = {
     ALIGNMENT_TYPE.key: """\
@@ -16,6 +16,9 @@ LIMITS: dict[str, str] = {
   judged.
 - PBE's gaps are too small, and the types are those of such calculations.
 - Where a layer is a metal the type is "metal" by definition, and nothing is predicted.""",
+    METALLIC.key: """\
+- By the gaps of PBE, which are too small: some metals among these are semiconductors of small gap.
+- Learnt from homobilayers alone. Of two different semiconductors a broken alignment (type III) leaves no gap.""",
     SLIDE_STABILITY.key: """\
 - Of one registry: for pairs without one nothing is said.
 - Learnt from homobilayers alone: of two different layers nothing is said.

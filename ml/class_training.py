@@ -35,10 +35,10 @@ from ml.rows import InterfaceRows
 from ml.splits import BY_UNSEEN, STRICT, Split, partitions
 from ml.training import MIN_ROWS
 from ml.training_card import CITATIONS
-from schema.quantities import ALIGNMENT_TYPE, QUANTITIES, SLIDE_STABILITY
+from schema.quantities import ALIGNMENT_TYPE, METALLIC, QUANTITIES, SLIDE_STABILITY
 from schema.vocabulary import CurveKind
 
-TEACHERS = {SLIDE_STABILITY.key: "bidb", ALIGNMENT_TYPE.key: "hetml"}
+TEACHERS = {SLIDE_STABILITY.key: "bidb", METALLIC.key: "bidb", ALIGNMENT_TYPE.key: "hetml"}
 """Source that teaches each class, by target."""
 NEED_REGISTRY = frozenset({SLIDE_STABILITY.key})
 """Classes of one registry: a moiré, which has all of them, has none of these."""

@@ -1,4 +1,4 @@
-"""Material feature set v2: everything that a pair model asks of one isolated layer, in one vector.
+"""Material feature set v3: everything that a pair model asks of one isolated layer, in one vector.
 
 A material is described once; pairs are then put together from two rows (`ml.pair_features`). The vector holds numbers
 of the layer as a whole, its electronic properties where some source knows them (NaN where none does), the 132 Magpie
@@ -18,27 +18,33 @@ from ml.descriptors import composition, dispersion, structure
 from ml.descriptors.slab import Slab
 from schema.quantities import (
     CBM,
+    CBM_NOSOC,
     FORMATION_ENERGY,
     GAP,
+    GAP_NOSOC,
     HULL_ENERGY,
     POLARIZABILITY_X,
     POLARIZABILITY_Y,
     POLARIZABILITY_Z,
     VACUUM_STEP,
     VBM,
+    VBM_NOSOC,
     WORK_FUNCTION,
 )
 from schema.vocabulary import Face
 
 KEY = "material"
-VERSION = 2
-"""v2: bismuth's polarizability is right (`ml.descriptors.elements.CORRECTIONS`), and with it its dispersion."""
+VERSION = 3
+"""v3 adds the levels without spin-orbit coupling to those of v2.
+
+v2: bismuth's polarizability is right (`ml.descriptors.elements.CORRECTIONS`), and with it its dispersion."""
 
 ELECTRONIC_NAMES = (
     "gap", "vbm_bottom", "vbm_top", "cbm_bottom", "cbm_top", "work_function_bottom", "work_function_top", "vacuum_step",
-    "formation_energy", "hull_energy", "polarizability_xy", "polarizability_z",
+    "formation_energy", "hull_energy", "polarizability_xy", "polarizability_z", "gap_nosoc", "vbm_nosoc_bottom",
+    "vbm_nosoc_top", "cbm_nosoc_bottom", "cbm_nosoc_top",
 )  # fmt: skip
-ELECTRONIC_UNITS = ("eV",) * 8 + ("eV/atom", "eV/atom", "Å", "Å")
+ELECTRONIC_UNITS = ("eV",) * 8 + ("eV/atom", "eV/atom", "Å", "Å") + ("eV",) * 5
 
 _TRANSFORM_NAMES = tuple(f"dispersion_{kind}_{k}" for kind in ("f", "g") for k in range(dispersion.NODES))
 _TRANSFORM_UNITS = ("eV^½ Å",) * dispersion.NODES + ("eV^½ Å⁴",) * dispersion.NODES
@@ -80,6 +86,19 @@ class Layer:
         """A property's value at a face, else the one of the layer as a whole; NaN if unknown."""
         own = self.properties.get((key, face))
         return float(own if own is not None else self.properties.get((key, None), np.nan))
+
+    @property
+    def gap_without_soc(self) -> float:
+        """Gap without spin-orbit coupling, eV; the one with it where no other is known."""
+        return self.value(GAP_NOSOC.key if (GAP_NOSOC.key, None) in self.properties else GAP.key)
+
+    def edges_without_soc(self, face: Face) -> tuple[float, float]:
+        """Valence and conduction edge against the vacuum of a face without spin-orbit coupling, eV.
+
+        Those with it where not both are known without: two edges of one calculation belong together.
+        """
+        edges = self.value(VBM_NOSOC.key, face), self.value(CBM_NOSOC.key, face)
+        return edges if np.isfinite(edges).all() else (self.value(VBM.key, face), self.value(CBM.key, face))
 
     @property
     def digest(self) -> bytes:
@@ -144,5 +163,11 @@ def _electronic(layer: Layer) -> NDArray[np.float64]:
             layer.value(HULL_ENERGY.key),
             0.5 * (layer.value(POLARIZABILITY_X.key) + layer.value(POLARIZABILITY_Y.key)),
             layer.value(POLARIZABILITY_Z.key),
+            layer.gap_without_soc,
+            *(
+                edge
+                for pair in zip(*map(layer.edges_without_soc, (Face.BOTTOM, Face.TOP)), strict=True)
+                for edge in pair
+            ),
         ]
     )

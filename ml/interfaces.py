@@ -22,7 +22,8 @@ from ml.pair_features import PairFeatures
 from ml.rows import InterfaceRows
 from ml.stacks import seen
 from schema.plane_lattice import DegenerateLatticeError, PlaneLattice
-from schema.quantities import SLIDE_STABILITY
+from schema.quantities import GAP, METALLIC, SLIDE_STABILITY
+from schema.vocabulary import InterfaceKind
 
 IDENTITY = (1, 0, 0, 1)
 MAX_STRAIN = 0.15
@@ -102,7 +103,7 @@ def assemble(domain: str, source: str, interfaces: Iterable[Interface], table: L
             kept.append(interface)
         else:
             left_out["layer not among the known monolayers"] += 1
-    labels = [clean(source, interface.labels, left_out) for interface in kept]
+    labels = [clean(source, _with_metallic(domain, interface.labels), left_out) for interface in kept]
     blocks = [_blocks(interface, table) for interface in kept]
     if kept:
         features = PairFeatures(table.features)(
@@ -193,6 +194,16 @@ def _match(interface: Interface, bottom: Slab, top: Slab) -> NDArray[np.float64]
     if np.abs(strains).max() <= MAX_STRAIN:
         out[0], out[1] = float(np.sqrt((strains**2).mean())), float(abs(strains[0] - strains[1]))
     return out
+
+
+def _with_metallic(domain: str, labels: Mapping[str, float]) -> Mapping[str, float]:
+    """Labels of a homobilayer with whether it is a metal, where its gap is known.
+
+    Of two layers the type of alignment says it: a broken one leaves no gap.
+    """
+    if domain != InterfaceKind.HOMOBILAYER.value or GAP.key not in labels:
+        return labels
+    return {**labels, METALLIC.key: float(labels[GAP.key] == 0)}
 
 
 _SLIDE = {"Stable": 1.0, "Unstable": 0.0}

@@ -1,4 +1,4 @@
-"""Pair feature set v3: what a model sees of two layers put together.
+"""Pair feature set v4: what a model sees of two layers put together.
 
 Every component is symmetric under exchange of the two layers (each with the face that it turns to the other), so that a
 swap changes no prediction: means, smaller and larger of the two, and absolute differences. All but the last three
@@ -6,9 +6,10 @@ blocks follow from the two material vectors. The registry block is NaN for a moi
 and known for an explicit commensurate bilayer; the match block is NaN where no match is given. No component depends on
 the distance between the layers.
 
-v3 has the components of v2, from the material features v2, in which bismuth is as polarizable as it is. v2 held every
-component of v1 under its name and with its meaning. Homobilayers hold no differences: a model that is trained on them
-alone reads none.
+v4 adds the block `NOSOC` to v3, from the material features v3: gaps and alignment by levels without spin-orbit
+coupling, for stacks that are calculated without it. v3 has the components of v2, from the material features v2, in
+which bismuth is as polarizable as it is. v2 held every component of v1 under its name and with its meaning.
+Homobilayers hold no differences: a model that is trained on them alone reads none.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ml.descriptors.contact import PROBE_RADII
 from ml.descriptors.structure import FACE_NAMES, FACE_UNITS
 
 KEY = "pair"
-VERSION = 3
+VERSION = 4
 
 LAYER_MEANS = (
     "thickness", "n_elements", "atom_density", "face_asymmetry",
@@ -66,6 +67,13 @@ ALIGNMENT = (
     "cbm_lower", "work_function_diff", "alignment_type",
 )  # fmt: skip
 """Anderson's rule in full; `gap_overlap` is his gap before it is cut off at 0, negative where it is broken."""
+SOC = (
+    "gap_min", "gap_aligned", "facing_vbm", "facing_cbm",
+    *(name for name in ALIGNMENT if name != "work_function_diff"),
+)  # fmt: skip
+"""Components that move with spin-orbit coupling, which the layers' levels have."""
+NOSOC = tuple(f"nosoc_{name}" for name in SOC)
+"""The same by the layers' levels without it (by those with it where no others are known)."""
 REGISTRY = (*stacking.NAMES, "touching_excess", "dispersion_distance_excess", "dispersion_energy_ratio")
 
 STACKING = ("stacking_eclipsed", "stacking_flip", "stacking_shift", "stacking_turn")
@@ -87,6 +95,7 @@ NAMES: tuple[str, ...] = (
     *(f"{kind}_{name}" for name in LAYER_CONTRASTS for kind in CONTRASTS),
     *(f"facing_{kind}_{name}" for name in FACE_CONTRASTS for kind in CONTRASTS),
     *ALIGNMENT,
+    *NOSOC,
     *REGISTRY,
     *STACKING,
     *MATCH,
@@ -108,6 +117,8 @@ UNITS: tuple[str, ...] = (
     *(FACE_UNITS[FACE_NAMES.index(name)] for name in FACE_CONTRASTS for _ in CONTRASTS),
     *("eV",) * 9,
     "1",
+    *("eV",) * 12,
+    "1",
     *stacking.UNITS,
     *("Å", "Å", "1"),
     *("1", "1", "1", "°"),
@@ -120,7 +131,7 @@ COLUMN: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 _CONTRASTED = frozenset(
     name
     for name in NAMES
-    if any(name.startswith((f"{kind}_", f"facing_{kind}_")) for kind in CONTRASTS) or name in ALIGNMENT
+    if any(name.startswith((f"{kind}_", f"facing_{kind}_")) for kind in CONTRASTS) or name in ALIGNMENT + NOSOC
 )
 STRUCTURAL = tuple(
     name
@@ -161,12 +172,19 @@ def _plans(prefix: str, mean: str, known: Sequence[str], wanted: Collection[str]
     return plans
 
 
+class _Levels(NamedTuple):
+    """Gap of each layer, and its edges and work function by face, eV."""
+
+    gap: NDArray[np.float64]
+    edges: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 class _Tables(NamedTuple):
     layer: NDArray[np.float32]
     face: tuple[NDArray[np.float32], NDArray[np.float32]]
     transforms: tuple[NDArray[np.float32], NDArray[np.float32]]
-    edges: tuple[NDArray[np.float64], NDArray[np.float64]]
-    gap: NDArray[np.float64]
+    levels: _Levels
+    levels_nosoc: _Levels
     half_step: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -190,10 +208,11 @@ class PairFeatures:
         def columns(names: Sequence[str]) -> NDArray[np.float32]:
             return np.ascontiguousarray(table[:, [features.COLUMN[name] for name in names]])
 
-        def edges(face: str) -> NDArray[np.float64]:
-            return columns([f"{name}_{face}" for name in EDGE_MEANS]).astype(float)
+        def levels(suffix: str) -> _Levels:
+            names = f"vbm{suffix}", f"cbm{suffix}", "work_function"
+            bottom, top = (columns([f"{name}_{face}" for name in names]).astype(float) for face in ("bottom", "top"))
+            return _Levels(columns([f"gap{suffix}"])[:, 0].astype(float), (bottom, top))
 
-        gap = columns(["gap"])[:, 0].astype(float)
         step = columns(["vacuum_step"])[:, 0].astype(float)
         nodes = [name.removeprefix("top_") for name in features.NAMES if name.startswith("top_dispersion_")]
         self._wanted = wanted
@@ -203,8 +222,8 @@ class PairFeatures:
             columns(_LAYER_COLUMNS),
             (columns([f"bottom_{n}" for n in FACE_NAMES]), columns([f"top_{n}" for n in FACE_NAMES])),
             (columns([f"bottom_{n}" for n in nodes]), columns([f"top_{n}" for n in nodes])),
-            (edges("bottom"), edges("top")),
-            gap,
+            levels(""),
+            levels("_nosoc"),
             (-0.5 * step, 0.5 * step),
         )
 
@@ -258,10 +277,14 @@ class PairFeatures:
         if not wanted.isdisjoint(_PROBES):
             put(_PROBES[:3], _probe_distances(face_a, face_b))
         if not wanted.isdisjoint(GAPS + ALIGNMENT) or not wanted.isdisjoint(f"facing_{n}" for n in EDGE_MEANS):
-            edges_a, edges_b = _by_face(t.edges, a, faces_a), _by_face(t.edges, b, faces_b)
-            put([f"facing_{name}" for name in EDGE_MEANS], 0.5 * (edges_a + edges_b))
-            put(GAPS, self._gaps(a, b, faces_a, faces_b))
-            put(ALIGNMENT, _alignment(t.gap[a], t.gap[b], edges_a, edges_b))
+            means, gaps, alignment = self._aligned(t.levels, a, b, faces_a, faces_b)
+            put([f"facing_{name}" for name in EDGE_MEANS], means)
+            put(GAPS, gaps)
+            put(ALIGNMENT, alignment)
+        if not wanted.isdisjoint(NOSOC):
+            means, gaps, alignment = self._aligned(t.levels_nosoc, a, b, faces_a, faces_b)
+            kept = [ALIGNMENT.index(name) for name in ALIGNMENT if name in SOC]
+            put(NOSOC, np.column_stack([gaps[:, :2], means[:, :2], alignment[:, kept]]))
         if registry is not None:
             put(REGISTRY, self._registry(registry, out))
         if named is not None:
@@ -279,8 +302,22 @@ class PairFeatures:
         against = [registry[:, 0] - probe, registry[:, 1] - distance, registry[:, 2] / energy]
         return np.column_stack([registry, *against])
 
+    def _aligned(
+        self,
+        levels: _Levels,
+        a: NDArray[np.integer],
+        b: NDArray[np.integer],
+        faces_a: NDArray[np.bool_],
+        faces_b: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Means of the facing `EDGE_MEANS`, the components `GAPS` and the components `ALIGNMENT` by some levels."""
+        edges_a, edges_b = _by_face(levels.edges, a, faces_a), _by_face(levels.edges, b, faces_b)
+        gaps = self._gaps(levels, a, b, faces_a, faces_b)
+        return 0.5 * (edges_a + edges_b), gaps, _alignment(levels.gap[a], levels.gap[b], edges_a, edges_b)
+
     def _gaps(
         self,
+        levels: _Levels,
         a: NDArray[np.integer],
         b: NDArray[np.integer],
         faces_a: NDArray[np.bool_],
@@ -293,9 +330,9 @@ class PairFeatures:
         the smaller gap otherwise; 0 if one is a metal.
         """
         t = self._tables
-        small = smaller_gap(t.gap[a], t.gap[b])
+        small = smaller_gap(levels.gap[a], levels.gap[b])
         mismatch = np.abs(_by_face(t.half_step, a, faces_a) - _by_face(t.half_step, b, faces_b))
-        edges_a, edges_b = _by_face(t.edges, a, faces_a), _by_face(t.edges, b, faces_b)
+        edges_a, edges_b = _by_face(levels.edges, a, faces_a), _by_face(levels.edges, b, faces_b)
         aligned = anderson(edges_a[:, 0], edges_a[:, 1], edges_b[:, 0], edges_b[:, 1]).gap
         shifted = np.where(a == b, np.maximum(small - np.nan_to_num(mismatch), 0.0), small)
         aligned = np.where(small == 0, 0.0, np.where(np.isfinite(aligned), aligned, shifted))

@@ -71,6 +71,21 @@ CBM = Quantity(
     "cbm", "E_c", "eV", "Conduction band minimum against the vacuum level of the face.",
     (Subject.MONOLAYER, Subject.INTERFACE), -20.0, 10.0, per_face=True,
 )  # fmt: skip
+GAP_NOSOC = Quantity(
+    "gap_nosoc", "E_g,sr", "eV",
+    "Fundamental Kohn-Sham gap calculated without spin-orbit coupling (scalar-relativistic); 0 means metallic.",
+    _LAYER, 0.0, 20.0,
+)  # fmt: skip
+VBM_NOSOC = Quantity(
+    "vbm_nosoc", "E_v,sr", "eV",
+    "Valence band maximum against the vacuum level of the face, calculated without spin-orbit coupling.",
+    _LAYER, -20.0, 5.0, per_face=True,
+)  # fmt: skip
+CBM_NOSOC = Quantity(
+    "cbm_nosoc", "E_c,sr", "eV",
+    "Conduction band minimum against the vacuum level of the face, calculated without spin-orbit coupling.",
+    _LAYER, -20.0, 10.0, per_face=True,
+)  # fmt: skip
 WORK_FUNCTION = Quantity(
     "work_function", "Φ", "eV", "Vacuum level of the face minus Fermi level.", _ANY, 0.0, 15.0, per_face=True
 )
@@ -145,6 +160,9 @@ CHARGE_TRANSFER = Quantity(
     "Electrons that move from one layer to the other on contact, per cell of the interface; a magnitude.",
     _STACK, 0.0, 20.0,
 )  # fmt: skip
+METALLIC = Quantity(
+    "metallic", "metal", "", "Whether a stack is a metal: whether its Kohn-Sham gap is 0.", _STACK
+)
 SLIDE_STABILITY = Quantity("slide_stability", "slide", "", "Whether the registry is a minimum against sliding.", _STACK)
 ALIGNMENT_TYPE = Quantity(
     "alignment_type", "type", "",

@@ -35,7 +35,7 @@ class C2DB(Source):
         citation="Haastrup et al., 2D Mater. 5, 042002 (2018); Gjerding et al., 2D Mater. 8, 044002 (2021)",
         precedence=10,
     )
-    version = "2"
+    version = "3"
 
     def check(self, path: Path) -> int:
         """See `Source.check`."""

@@ -27,6 +27,7 @@ WORK_FUNCTION_TOLERANCE = 0.02
 
 _PLAIN = (
     ("gap", q.GAP, Method.PBE),
+    ("gap_nosoc", q.GAP_NOSOC, Method.PBE),
     ("gap_hse", q.GAP, Method.HSE06),
     ("gap_gw", q.GAP, Method.G0W0),
     ("gap_dir", q.GAP_DIRECT, Method.PBE),
@@ -44,6 +45,8 @@ _PLAIN = (
 _EDGES = (
     ("vbm", q.VBM, Method.PBE),
     ("cbm", q.CBM, Method.PBE),
+    ("vbm_nosoc", q.VBM_NOSOC, Method.PBE),
+    ("cbm_nosoc", q.CBM_NOSOC, Method.PBE),
     ("vbm_hse", q.VBM, Method.HSE06),
     ("cbm_hse", q.CBM, Method.HSE06),
     ("vbm_gw", q.VBM, Method.G0W0),

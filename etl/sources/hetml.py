@@ -82,7 +82,7 @@ class HetML(Source):
         precedence=25,
         names_from="hetml",
     )
-    version = "2"
+    version = "3"
 
     def check(self, path: Path) -> int | None:
         """See `Source.check`."""

@@ -25,7 +25,10 @@ LEAST = 1e-4
 """Probability below which no class is put by physics alone."""
 
 
-_ANDERSON = ("alignment_type", "gap_overlap", "valence_offset", "conduction_offset", "straddling_margin")
+_ANDERSON = (
+    "nosoc_alignment_type", "nosoc_gap_overlap", "nosoc_valence_offset", "nosoc_conduction_offset",
+    "nosoc_straddling_margin",
+)  # fmt: skip
 """What Anderson's rule and its doubts read."""
 
 
@@ -184,6 +187,8 @@ class OneFeature:
 @dataclass(frozen=True)
 class CalibratedAnderson:
     """Types of alignment: Anderson's rule, and how probably it errs.
+
+    It reads the layers' levels without spin-orbit coupling: the stacks that it is calibrated on are calculated so.
 
     Attributes:
         broken: of a stack without a gap, by the overlap of the layers' gaps in eV.

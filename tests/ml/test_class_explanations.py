@@ -91,12 +91,12 @@ def test_where_physics_answers_alone_the_odds_are_its_own() -> None:
         odds = by_physics[found.named] / max(by_physics[found.against], 1e-4)
         assert found.odds == pytest.approx(np.log(odds) / TEMPERATURE, abs=1e-3)
         assert "physics answers alone" in found.note
-        assert [name for name, _, _ in found.inputs][:2] == ["alignment_type", "gap_overlap"]
+        assert [name for name, _, _ in found.inputs][:2] == ["nosoc_alignment_type", "nosoc_gap_overlap"]
 
 
 def test_beside_a_metal_the_type_is_a_definition_and_has_no_odds() -> None:
     (row,) = rows_of(1)
-    row.features[0, COLUMN["gap_min"]] = 0.0
+    row.features[0, COLUMN["nosoc_gap_min"]] = 0.0
     found = explain_class(model(1), row)
     assert (found.named, found.classes, found.contributions) == ("metal", (), ())
     assert "definition" in found.note
@@ -104,7 +104,7 @@ def test_beside_a_metal_the_type_is_a_definition_and_has_no_odds() -> None:
 
 def test_where_no_class_is_named_it_is_said_what_is_missing() -> None:
     (row,) = rows_of(1)
-    row.features[0, COLUMN["gap_overlap"]] = np.nan
+    row.features[0, COLUMN["nosoc_gap_overlap"]] = np.nan
     with pytest.raises(NoClassError, match="Anderson's rule, calibrated, needs"):
         explain_class(model(1), row)
     (row,) = rows_of(1)

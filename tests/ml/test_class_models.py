@@ -30,7 +30,7 @@ from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
 FEW = Settings(rounds=20, rate=0.1, leaves=4, min_rows=10)
 FAST = same(2, FEW)
 TARGET = ALIGNMENT_TYPE.key
-READ = ("gap_overlap", "facing_electronegativity")
+READ = ("nosoc_gap_overlap", "facing_electronegativity")
 
 
 def aligned(n: int = 400, seed: int = 0) -> InterfaceRows:
@@ -40,9 +40,9 @@ def aligned(n: int = 400, seed: int = 0) -> InterfaceRows:
     overlap = rng.uniform(-2.0, 2.0, n)
     margin = rng.normal(size=n)
     for name, values in (
-        ("gap_overlap", overlap), ("straddling_margin", margin), ("valence_offset", rng.uniform(0.3, 2, n)),
-        ("conduction_offset", rng.uniform(0.3, 2, n)),
-        ("alignment_type", np.where(overlap <= 0, 3.0, np.where(margin >= 0, 1.0, 2.0))),
+        ("nosoc_gap_overlap", overlap), ("nosoc_straddling_margin", margin),
+        ("nosoc_valence_offset", rng.uniform(0.3, 2, n)), ("nosoc_conduction_offset", rng.uniform(0.3, 2, n)),
+        ("nosoc_alignment_type", np.where(overlap <= 0, 3.0, np.where(margin >= 0, 1.0, 2.0))),
     ):  # fmt: skip
         features[:, COLUMN[name]] = values
     kind = np.where(overlap < -0.5, 3.0, np.where(margin >= 0, 1.0, 2.0))
@@ -68,7 +68,7 @@ def model(rows: InterfaceRows, *, trees: bool = True, target: str = TARGET, need
 
 def test_calibration_learns_how_far_bands_must_overlap_before_a_gap_is_gone() -> None:
     rows, fresh = aligned(), aligned(seed=1)
-    anderson = float((fresh.column("alignment_type") == fresh.targets[TARGET]).mean())
+    anderson = float((fresh.column("nosoc_alignment_type") == fresh.targets[TARGET]).mean())
     fitted = PhysicsAlone(CalibratedAnderson.fit, "calibrated").fit(rows, TARGET, everything(rows))
     assert share_right(fitted, fresh) > anderson + 0.08
     assert share_right(fitted, fresh) > 0.95
@@ -80,7 +80,7 @@ def test_physics_survives_being_written_and_read() -> None:
     for physics in (
         CalibratedAnderson.fit(rows, rows.targets[TARGET]),
         Frequencies.fit(rows, rows.targets[TARGET]),
-        OneFeature.of("gap_overlap")(two, two.targets[TARGET]),
+        OneFeature.of("nosoc_gap_overlap")(two, two.targets[TARGET]),
     ):
         again = physics_from_json(physics.as_json())
         np.testing.assert_array_equal(again.probabilities(rows), physics.probabilities(rows))
@@ -181,11 +181,11 @@ def test_physics_alone_answers_where_trees_did_not_win() -> None:
 
 def test_the_named_class_lies_in_its_set_and_a_metal_is_one_by_definition() -> None:
     rows = aligned(60)
-    rows.features[5, COLUMN["alignment_type"]] = 4.0
-    rows.features[6, COLUMN["gap_overlap"]] = np.nan
+    rows.features[5, COLUMN["nosoc_alignment_type"]] = 4.0
+    rows.features[6, COLUMN["nosoc_gap_overlap"]] = np.nan
     # Of many a metal no more is known than that it has no gap.
-    rows.features[7, [COLUMN["gap_overlap"], COLUMN["alignment_type"]]] = np.nan
-    rows.features[7, COLUMN["gap_min"]] = 0.0
+    rows.features[7, [COLUMN["nosoc_gap_overlap"], COLUMN["nosoc_alignment_type"]]] = np.nan
+    rows.features[7, COLUMN["nosoc_gap_min"]] = 0.0
     found = model(aligned()).predict(rows, np.full(60, 2))
     for metal in (5, 7):
         assert (found.value[metal], found.lower[metal], found.upper[metal]) == (4.0, 4.0, 4.0)

@@ -19,7 +19,17 @@ from ml.models.tree_settings import Settings, same
 from ml.neighbours import nearest_on_bulk
 from ml.pair_features import MATCH, PairFeatures
 from ml.rows import InterfaceRows
-from schema.quantities import BINDING_ENERGY, BINDING_ENERGY_PER_ATOM, CBM, GAP, INTERLAYER_DISTANCE, VBM
+from schema.quantities import (
+    BINDING_ENERGY,
+    BINDING_ENERGY_PER_ATOM,
+    CBM,
+    CBM_NOSOC,
+    GAP,
+    INTERLAYER_DISTANCE,
+    METALLIC,
+    VBM,
+    VBM_NOSOC,
+)
 from schema.vocabulary import Face, InterfaceKind
 
 LAYERS = dict(zip(("MoS2", "WSe2", "MoSSe", "C2"), layers(), strict=True))
@@ -59,6 +69,28 @@ def test_a_row_keeps_its_gap_when_its_distance_is_cleaned_away() -> None:
         f"{key}: binding energy > 60 meV/Å² (bonded or failed)": 1
         for key in (BINDING_ENERGY.key, INTERLAYER_DISTANCE.key)
     }
+
+
+def test_a_homobilayer_is_a_metal_where_its_gap_is_zero_and_nothing_is_said_without_a_gap() -> None:
+    labels = [{GAP.key: 0.0}, {GAP.key: 0.02}, {}]
+    rows = assemble("homobilayer", "bidb", [stack(str(k), 3.0, one) for k, one in enumerate(labels)], TABLE)
+    np.testing.assert_array_equal(rows.targets[METALLIC.key], [1.0, 0.0, np.nan])
+    pair = Interface("a", "MoS2", "WSe2", {GAP.key: 0.0})
+    assert METALLIC.key not in assemble(HETERO, "hetml", [pair], TABLE).targets
+
+
+def test_models_of_stacks_without_spin_orbit_coupling_read_no_level_that_has_it() -> None:
+    def read(target: str, known: bool) -> set[str]:
+        head = heads.head(HETERO, target, registry_known=known)
+        assert head is not None
+        return {*head.method.features, head.method.physics}
+
+    for target, known in ((GAP.key, True), (VBM.key, True), (VBM.key, False), (BINDING_ENERGY.key, True)):
+        assert not read(target, known) & set(pair_features.SOC)
+    # HetDB, which teaches what a moiré is asked, has it; and all that a screen asks of a moiré reads the same levels.
+    for target in heads.SCREENED:
+        assert not read(target, False) & set(pair_features.NOSOC)
+    assert set(heads.CLASSIFIED[HETERO, "alignment_type"].features).isdisjoint(pair_features.SOC)
 
 
 def test_a_stack_of_unknown_layers_is_left_out_and_counted() -> None:
@@ -109,6 +141,17 @@ def test_the_stacks_own_edges_say_which_layer_they_belong_to() -> None:
     assert clean("hetml", {"alignment_type": 0.0}, left_out) == {}
     assert left_out.total() == 1
     assert alignment_class(edges(-4.9, -4.3), bottom, LAYERS["C2"]) is None
+
+
+def test_stacks_are_held_against_levels_without_spin_orbit_coupling_where_these_are_known() -> None:
+    bottom, top = LAYERS["MoS2"], LAYERS["WSe2"]
+    # WSe2's valence edge lies at -4.9 eV with coupling and at -5.15 eV without, MoS2's at -5.9 eV.
+    near = {(VBM.key, None): -5.4, (CBM.key, None): -4.3, (GAP.key, None): 1.1}
+    split = Layer(top.slab, top.properties | {(VBM_NOSOC.key, None): -5.15, (CBM_NOSOC.key, None): -3.55})
+    assert (alignment_class(near, bottom, top), alignment_class(near, bottom, split)) == (0.0, 2.0)
+    # One edge alone is not taken: two edges of one calculation belong together.
+    half = Layer(top.slab, top.properties | {(VBM_NOSOC.key, None): -5.15})
+    assert alignment_class(near, bottom, half) == 0.0
 
 
 def made(n: int = 80) -> InterfaceRows:

@@ -7,6 +7,7 @@ from ml_helpers import graphene, layers, mos2, mosse
 from ml import features, pair_features
 from ml.descriptors.stacking import registry_descriptors
 from ml.pair_features import PairFeatures
+from schema.quantities import CBM_NOSOC, GAP_NOSOC, VBM_NOSOC
 
 LAYERS = layers()
 TABLE = features.compute(LAYERS)
@@ -60,6 +61,25 @@ def test_two_different_semiconductors_take_andersons_gap() -> None:
     row = PAIRS(np.array([0]), np.array([1]))
     assert column(row, "gap_aligned")[0] == pytest.approx(-4.3 + 4.9, abs=1e-5)
     assert column(row, "gap_min")[0] == pytest.approx(1.25)
+
+
+def test_gaps_and_alignment_are_known_without_spin_orbit_coupling_as_well() -> None:
+    mo, w = LAYERS[0], LAYERS[1]
+    known = {(GAP_NOSOC.key, None): 1.5, (VBM_NOSOC.key, None): -5.15, (CBM_NOSOC.key, None): -3.65}
+    row = PairFeatures(features.compute([mo, features.Layer(w.slab, w.properties | known)]))(
+        np.array([0]), np.array([1])
+    )
+    assert column(row, "gap_aligned")[0] == pytest.approx(0.6, abs=1e-5)
+    assert column(row, "nosoc_gap_aligned")[0] == pytest.approx(-4.3 + 5.15, abs=1e-5)
+    assert column(row, "nosoc_gap_min")[0] == pytest.approx(1.5)
+    assert column(row, "nosoc_vbm_higher")[0] == pytest.approx(-5.15, abs=1e-5)
+    assert column(row, "nosoc_valence_offset")[0] == pytest.approx(0.75, abs=1e-5)
+
+
+def test_where_only_levels_with_spin_orbit_coupling_are_known_they_stand_for_both() -> None:
+    row = PAIRS(np.array([0, 2, 3]), np.array([1, 2, 3]))
+    for name in pair_features.SOC:
+        np.testing.assert_array_equal(column(row, f"nosoc_{name}"), column(row, name))
 
 
 def test_the_inputs_digest_follows_atoms_and_properties() -> None:

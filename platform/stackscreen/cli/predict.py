@@ -72,7 +72,7 @@ def interfaces(
     distance between the layers, are not looked at. Out comes one row a target:
     id,target,value,lower,upper,unit,model,domain_distance (1 = the edge of what
     the model knows). Classes go by number: alignment_type 1 to 3 is I to III, 4
-    a metal; slide_stability 1 is stable, 0 not. Their probability has a row of its
+    a metal; slide_stability 1 is stable and metallic 1 a metal, 0 not. Their probability has a row of its
     own. A structure that cannot be predicted stops nothing.
 
     Examples:

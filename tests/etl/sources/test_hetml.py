@@ -120,6 +120,17 @@ def test_band_edges_of_2018_are_against_vacuum_already(tmp_path: Path) -> None:
     assert value(record, q.VBM) == pytest.approx(-5.89)
 
 
+def test_levels_without_spin_orbit_coupling_are_read_beside_those_with_it(tmp_path: Path) -> None:
+    keys = layer(7, vbm=-4.9, vbm_nosoc=-5.15, cbm_nosoc=-3.6, gap_nosoc=1.55, evac=4.53, evacdiff=0.4)
+    (record,) = records(get_source("hetml"), write_layers(tmp_path, keys))
+    found = {(fact.quantity, fact.face): fact.value for fact in record.facts}
+    assert found[q.GAP_NOSOC, None] == 1.55
+    assert found[q.VBM_NOSOC, Face.TOP] == pytest.approx(-5.15 + 0.2)
+    assert found[q.VBM_NOSOC, Face.BOTTOM] == pytest.approx(-5.15 - 0.2)
+    assert found[q.CBM_NOSOC, Face.BOTTOM] == pytest.approx(-3.6 - 0.2)
+    assert found[q.VBM, Face.TOP] == pytest.approx(-4.9 + 0.2)
+
+
 def test_a_layer_is_read_under_the_keys_of_2018(tmp_path: Path) -> None:
     found = records(get_source("hetml"), write_layers(tmp_path, layer(7, work_function=5.1, vbm_hse=-5.9)))
     (record,) = found
