@@ -200,6 +200,16 @@ def frequency_scores(true: NDArray[np.integer], classes: int, parts: Sequence[Pa
     return honest_scores(shares, true, parts)
 
 
+def rival(scores: Mapping[str, Mapping[str, Any]], answers: str) -> str:
+    """Name of the method whose probabilities those of what answers are held against: the best of the others.
+
+    Args:
+        scores: `Scores.as_json` by method.
+        answers: name of the method that answers.
+    """
+    return min((name for name in scores if name != answers), key=lambda name: scores[name]["log_loss"])
+
+
 def log_loss(probabilities: NDArray[np.floating], true: NDArray[np.integer]) -> float:
     """Mean of −ln of the right class's probability."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(true)), true], LEAST)).mean())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml.card_page import card_page
-from ml.class_calibration import MOST_FREQUENT
+from ml.class_calibration import rival
 from schema.quantities import ALIGNMENT_TYPE, METALLIC, SLIDE_STABILITY
 
 LIMITS: dict[str, str] = {
@@ -89,15 +89,16 @@ def _probabilities(card: Mapping[str, Any]) -> list[str]:
         "### Probabilities",
         "",
         "Calibrated without the rows that they are judged on. Brier score (0 to 2) and log loss: small is good; beside "
-        "them those of the classes' frequencies.",
+        "them those of the best other probabilities.",
         "",
-        "| split | Brier | of frequencies | log loss | of frequencies | 90 % sets hold the class | classes in a set |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| split | beside | Brier | its | log loss | its | 90 % sets hold the class | classes in a set |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for split, one in card["answers"].items():
-        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][MOST_FREQUENT]
+        other = rival(one["probabilities"], one["method"])
+        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][other]
         lines.append(
-            f"| {split} | {ours['brier']:.3f} | {theirs['brier']:.3f} | {ours['log_loss']:.3f} | "
+            f"| {split} | {other} | {ours['brier']:.3f} | {theirs['brier']:.3f} | {ours['log_loss']:.3f} | "
             f"{theirs['log_loss']:.3f} | {100 * ours['coverage']:.1f} % | {ours['set_size']:.2f} |"
         )
     return [*lines, ""]

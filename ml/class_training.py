@@ -70,7 +70,7 @@ class _Answer:
         name: of what answers, as tables write it.
         trees: whether it is the trees.
         calibration: on all of the split's out-of-fold probabilities.
-        scores: honest, by method: what answers, and how frequent each class is.
+        scores: honest, by method: what answers, what physics says alone, and how frequent each class is.
     """
 
     name: str
@@ -171,6 +171,10 @@ def _answer(
         served.name: honest_scores(raw, true, parts),
         MOST_FREQUENT: frequency_scores(true, len(classes), parts),
     }
+    for method in methods:
+        if isinstance(method, PhysicsAlone) and method is not served:
+            alone = probabilities_out_of_fold(rows, judged.target, method, parts, classes)
+            scores[method.name] = honest_scores(alone, true, parts)
     return _Answer(served.name, served is trees, ClassCalibration.fit(raw, true), scores)
 
 

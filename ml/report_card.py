@@ -40,7 +40,8 @@ def how_good(reports: Sequence[Report], unit: str, plots: Mapping[str, str]) -> 
         f"{what}, out of fold; folds by a stated rule (`ml/splits.py`). What counts is {STRICT[first.domain].value}: "
         f"{MEANING[STRICT[first.domain]]}. "
         + (
-            f"**{first.method}** is what answers there; trees do only where they beat every baseline."
+            f"**{first.method}** is what answers there; trees do only where they are ahead of every baseline by "
+            "more than chance makes of the difference."
             if classes
             else "The method in **bold** is what answers; it is served only if it beats every baseline there. "
             "Intervals are calibrated without the rows that they are tested on."

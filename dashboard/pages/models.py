@@ -11,7 +11,7 @@ from dashboard.components.model_plots import calibration_figure, kinds_figure, l
 from dashboard.components.notices import notice
 from dashboard.components.tables import table
 from dashboard.components.words import KIND_NAMES, number
-from ml.class_calibration import MOST_FREQUENT
+from ml.class_calibration import rival
 from ml.report import Figure, Report
 from schema.vocabulary import PartKind
 from stackscreen.query.models import ModelPage, model_page, served_models
@@ -21,7 +21,7 @@ _GRAPH: Any = {"displaylogo": False, "displayModeBar": False}
 _HEAD = ("Method", "Rows", "Error", "± drawn again", "R²", "90 % interval: of rows", "of materials", "Mean half-width")
 
 _PROBABILITIES = (
-    "Split", "Answered by", "Rows", "Brier score", "of frequencies", "Log loss", "of frequencies",
+    "Split", "Answered by", "Beside", "Rows", "Brier score", "of that beside it", "Log loss", "of that beside it",
     "90 % sets hold the class", "Classes in a set",
 )  # fmt: skip
 
@@ -185,17 +185,19 @@ def _split(report: Report, model: ModelPage) -> html.Section:
 
 
 def _probabilities(model: ModelPage) -> html.Section | None:
-    """What the probabilities of a class are worth, split by split, beside the frequencies of the classes."""
+    """What the probabilities of a class are worth, split by split, beside the best other ones."""
     answers = model.about.get("answers")
     if not answers:
         return None
     rows = []
     for split, one in answers.items():
-        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][MOST_FREQUENT]
+        other = rival(one["probabilities"], one["method"])
+        ours, theirs = one["probabilities"][one["method"]], one["probabilities"][other]
         rows.append(
             [
                 split,
                 one["method"].replace("_", " "),
+                other.replace("_", " "),
                 f"{ours['n']:,}",
                 *(number(scores[key]) for key in ("brier", "log_loss") for scores in (ours, theirs)),
                 _share(ours["coverage"]),
@@ -204,7 +206,7 @@ def _probabilities(model: ModelPage) -> html.Section | None:
         )
     small = "Brier score (0 to 2) and log loss: small is good. Calibrated without the rows that they are judged on."
     return html.Section(
-        [html.H2("Probabilities"), html.P(small, className="muted"), table(_PROBABILITIES, rows, numeric=range(2, 9))],
+        [html.H2("Probabilities"), html.P(small, className="muted"), table(_PROBABILITIES, rows, numeric=range(3, 10))],
         className="card",
     )
 

@@ -121,7 +121,9 @@ def test_a_model_of_classes_shows_which_are_taken_for_which_and_what_its_probabi
     )  # fmt: skip
     scores = {"n": 100, "brier": 0.287, "log_loss": 0.531, "coverage": 0.894, "set_size": 1.29}
     frequent = {"n": 100, "brier": 0.622, "log_loss": 1.02, "coverage": 0.9, "set_size": 2.4}
-    answers = {"both-unseen": {"method": "model", "probabilities": {"model": scores, "most frequent class": frequent}}}
+    rule = {"n": 100, "brier": 0.315, "log_loss": 0.573, "coverage": 0.887, "set_size": 1.43}
+    worth = {"model": scores, "most frequent class": frequent, "rule": rule}
+    answers = {"both-unseen": {"method": "model", "probabilities": worth}}
     drawn = parity_figure(report, "type", "")
     assert drawn is not None
     assert list(drawn.data[0].x) == ["I", "II"]
@@ -134,5 +136,5 @@ def test_a_model_of_classes_shows_which_are_taken_for_which_and_what_its_probabi
         number = register(connection, shipped)
     page = text_of(models.detail(engine, number))
     for words in ("90.0 % right", "80.0 % right", "90 % sets hold the class of 91.0 %", "What probabilities are worth",
-                  "Brier score", "0.287", "0.622", "0.531", "1.02", "89.4 %", "1.29"):  # fmt: skip
+                  "Brier score", "0.287", "0.315", "0.531", "0.573", "89.4 %", "1.29"):  # fmt: skip
         assert words in page
