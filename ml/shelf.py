@@ -18,7 +18,7 @@ from ml.training import Trained
 from schema.vocabulary import InterfaceKind
 
 ENCODER_FOLDER = "slab_encoder"
-RELEASE = 3
+RELEASE = 4
 """Version of the pair models, for people."""
 
 
