@@ -58,8 +58,8 @@ def _what_it_does(card: Mapping[str, Any]) -> str:
         start = (
             "Anderson's rule with its doubts calibrated (`ml/models/class_physics.py`): a gap is broken with the "
             f"probability 1 / (1 + exp({-broken['intercept']:.3g} {-broken['slopes'][0]:+.3g} x)), x being the overlap "
-            "of the layers' gaps in eV, and an offset is turned round with one that falls with its size. Levels are those "
-            "without spin-orbit coupling, as the stacks are calculated, where these are known"
+            "of the layers' gaps in eV, and an offset is turned round with one that falls with its size. Levels are "
+            "those without spin-orbit coupling, as the stacks are calculated, where these are known"
         )
     elif physics["kind"] == "line":
         line = physics["line"]
