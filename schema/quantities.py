@@ -160,9 +160,7 @@ CHARGE_TRANSFER = Quantity(
     "Electrons that move from one layer to the other on contact, per cell of the interface; a magnitude.",
     _STACK, 0.0, 20.0,
 )  # fmt: skip
-METALLIC = Quantity(
-    "metallic", "metal", "", "Whether a stack is a metal: whether its Kohn-Sham gap is 0.", _STACK
-)
+METALLIC = Quantity("metallic", "metal", "", "Whether a stack is a metal: whether its Kohn-Sham gap is 0.", _STACK)
 SLIDE_STABILITY = Quantity("slide_stability", "slide", "", "Whether the registry is a minimum against sliding.", _STACK)
 ALIGNMENT_TYPE = Quantity(
     "alignment_type", "type", "",
