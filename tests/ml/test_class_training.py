@@ -68,8 +68,8 @@ def test_of_numbers_the_sizes_of_the_errors_are_compared() -> None:
 def pairs() -> InterfaceRows:
     """Pairs of layers of their own, whose gaps break as probably as a logistic line in the overlap says."""
     rows = aligned(500)
-    broken = np.random.default_rng(5).random(500) < 1.0 / (1.0 + np.exp(4.0 * (rows.column("gap_overlap") + 0.5)))
-    kind = np.where(broken, 3.0, np.where(rows.column("straddling_margin") >= 0, 1.0, 2.0))
+    broken = np.random.default_rng(5).random(500) < 1.0 / (1.0 + np.exp(4.0 * (rows.column("nosoc_gap_overlap") + 0.5)))
+    kind = np.where(broken, 3.0, np.where(rows.column("nosoc_straddling_margin") >= 0, 1.0, 2.0))
     four = compute(layers())
     table = LayerTable({}, {}, {name: k for k, name in enumerate(rows.bottom)}, four[np.arange(500) % 4])
     return replace(rows, targets={TARGET: kind}, layers=table)
@@ -78,8 +78,8 @@ def pairs() -> InterfaceRows:
 def test_trees_do_not_answer_for_strangers_where_physics_knows_all_that_is_to_be_known(pairs: InterfaceRows) -> None:
     (trained,) = class_training.train({"hetml": pairs}, repeats=3)
     assert not trained.model.categories[2].trees
-    assert trained.card["answers"]["both-unseen"]["method"] == "alignment_type, calibrated"
-    assert trained.reports[0].method == "alignment_type, calibrated"
+    assert trained.card["answers"]["both-unseen"]["method"] == "nosoc_alignment_type, calibrated"
+    assert trained.reports[0].method == "nosoc_alignment_type, calibrated"
 
 
 def test_trees_answer_where_they_know_what_physics_does_not(pairs: InterfaceRows) -> None:

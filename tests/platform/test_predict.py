@@ -33,7 +33,7 @@ from ml.heads import HOMO, SCREENED
 from ml.interface_store import load_rows
 from ml.pair_features import COLUMN
 from ml.registry import shipped
-from schema.quantities import ALIGNMENT_TYPE, SLIDE_STABILITY
+from schema.quantities import ALIGNMENT_TYPE, METALLIC, SLIDE_STABILITY
 from schema.vocabulary import InterfaceKind
 from stackscreen.build import build
 from stackscreen.cli import app
@@ -201,7 +201,8 @@ def test_layers_are_recognised_by_structure_and_bring_their_properties(known: Co
     assert two.top.layer.properties
     (with_gap,) = predicted(Predictor(known), disguised(homo))
     (without,) = predicted(Predictor(), disguised(homo))
-    assert set(with_gap) == MODELLED | {SLIDE_STABILITY.key, f"{SLIDE_STABILITY.key}{PROBABILITY}"}
+    classes = {f"{one.key}{end}" for one in (METALLIC, SLIDE_STABILITY) for end in ("", PROBABILITY)}
+    assert set(with_gap) == MODELLED | classes
     assert "gap" not in without
     assert 0.8 < with_gap["gap"].value < 1.7
 
