@@ -44,8 +44,9 @@ def side_by_side(jobs: Sequence[Callable[[OnStep], Result]], processes: int, on_
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        _pass_on(said, on_step)
-        return [future.result() for future in futures]
+    # A result may arrive before what was last said; a process that has ended has said everything.
+    _pass_on(said, on_step)
+    return [future.result() for future in futures]
 
 
 def _pass_on(said: multiprocessing.queues.Queue[str], on_step: OnStep) -> None:
