@@ -5,6 +5,9 @@ stacks. What the stacks say is where their band edges lie against the vacuum on 
 belongs to the layer whose own valence edge, against the vacuum of that layer's outer face, lies nearer to it; likewise
 the conduction edge. One layer for both: straddling (I). Two: staggered (II). No gap between two semiconductors: broken
 (III). Charge that moves between the layers shifts their levels against each other: Anderson's rule does not know that.
+
+The stacks are calculated without spin-orbit coupling (`python -m benchmarks noise`), and so the layers' levels are
+those without it; those with it where no others are known.
 """
 
 from __future__ import annotations

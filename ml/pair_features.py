@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ml import features
 from ml.descriptors import dispersion, stacking
-from ml.descriptors.band_alignment import Alignment, anderson, smaller_gap
+from ml.descriptors.band_alignment import Alignment, Anderson, anderson, smaller_gap
 from ml.descriptors.contact import PROBE_RADII
 from ml.descriptors.structure import FACE_NAMES, FACE_UNITS
 
@@ -312,31 +312,26 @@ class PairFeatures:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Means of the facing `EDGE_MEANS`, the components `GAPS` and the components `ALIGNMENT` by some levels."""
         edges_a, edges_b = _by_face(levels.edges, a, faces_a), _by_face(levels.edges, b, faces_b)
-        gaps = self._gaps(levels, a, b, faces_a, faces_b)
-        return 0.5 * (edges_a + edges_b), gaps, _alignment(levels.gap[a], levels.gap[b], edges_a, edges_b)
-
-    def _gaps(
-        self,
-        levels: _Levels,
-        a: NDArray[np.integer],
-        b: NDArray[np.integer],
-        faces_a: NDArray[np.bool_],
-        faces_b: NDArray[np.bool_],
-    ) -> NDArray[np.float64]:
-        """Smaller gap, gap of the aligned bands, and relative shift of the layers' potentials, eV, shape (pairs, 3).
-
-        Where the facing vacuum levels are made one, two polar layers shift against each other by `vacuum_mismatch`.
-        The aligned gap is Anderson's where all edges are known, the gap less the shift where a layer meets itself, and
-        the smaller gap otherwise; 0 if one is a metal.
-        """
         t = self._tables
-        small = smaller_gap(levels.gap[a], levels.gap[b])
         mismatch = np.abs(_by_face(t.half_step, a, faces_a) - _by_face(t.half_step, b, faces_b))
-        edges_a, edges_b = _by_face(levels.edges, a, faces_a), _by_face(levels.edges, b, faces_b)
-        aligned = anderson(edges_a[:, 0], edges_a[:, 1], edges_b[:, 0], edges_b[:, 1]).gap
-        shifted = np.where(a == b, np.maximum(small - np.nan_to_num(mismatch), 0.0), small)
-        aligned = np.where(small == 0, 0.0, np.where(np.isfinite(aligned), aligned, shifted))
-        return np.column_stack([small, aligned, mismatch])
+        gap_a, gap_b = levels.gap[a], levels.gap[b]
+        rule = anderson(edges_a[:, 0], edges_a[:, 1], edges_b[:, 0], edges_b[:, 1])
+        gaps = _gaps(smaller_gap(gap_a, gap_b), rule, mismatch, a == b)
+        return 0.5 * (edges_a + edges_b), gaps, _alignment(gap_a, gap_b, edges_a, edges_b, rule)
+
+
+def _gaps(
+    small: NDArray[np.floating], rule: Anderson, mismatch: NDArray[np.floating], same: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Smaller gap, gap of the aligned bands, and relative shift of the layers' potentials, eV, shape (pairs, 3).
+
+    Where the facing vacuum levels are made one, two polar layers shift against each other by `vacuum_mismatch`.
+    The aligned gap is Anderson's where all edges are known, the gap less the shift where a layer meets itself, and
+    the smaller gap otherwise; 0 if one is a metal.
+    """
+    shifted = np.where(same, np.maximum(small - np.nan_to_num(mismatch), 0.0), small)
+    aligned = np.where(small == 0, 0.0, np.where(np.isfinite(rule.gap), rule.gap, shifted))
+    return np.column_stack([small, aligned, mismatch])
 
 
 def _alignment(
@@ -344,6 +339,7 @@ def _alignment(
     gap_b: NDArray[np.floating],
     edges_a: NDArray[np.floating],
     edges_b: NDArray[np.floating],
+    rule: Anderson,
 ) -> NDArray[np.float64]:
     """The components `ALIGNMENT`, shape (pairs, len(ALIGNMENT)).
 
@@ -351,18 +347,17 @@ def _alignment(
     min(|ΔE_v|, |ΔE_c|), with the sign of −ΔE_v ΔE_c.
     """
     (va, ca, wa), (vb, cb, wb) = edges_a.T, edges_b.T
-    aligned = anderson(va, ca, vb, cb)
-    nearer = np.minimum(np.abs(aligned.vbo), np.abs(aligned.cbo))
+    nearer = np.minimum(np.abs(rule.vbo), np.abs(rule.cbo))
     # NaN stays NaN: a sign of NaN is NaN.
-    margin = -np.sign(aligned.vbo * aligned.cbo) * nearer
-    kind = np.where(aligned.kind == Alignment.UNKNOWN, np.nan, aligned.kind.astype(float))
+    margin = -np.sign(rule.vbo * rule.cbo) * nearer
+    kind = np.where(rule.kind == Alignment.UNKNOWN, np.nan, rule.kind.astype(float))
     return np.column_stack(
         [
             np.maximum(gap_a, gap_b),
             np.abs(gap_a - gap_b),
             np.minimum(ca, cb) - np.maximum(va, vb),
-            np.abs(aligned.vbo),
-            np.abs(aligned.cbo),
+            np.abs(rule.vbo),
+            np.abs(rule.cbo),
             margin,
             np.maximum(va, vb),
             np.minimum(ca, cb),

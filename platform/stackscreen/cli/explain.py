@@ -37,8 +37,8 @@ def explain(
 
     The contributions are SHAP values: they add up to the prediction. A layer on itself is answered for by a stack:
     half of what its trees add, and half of what the graph adds, which is followed back to the atoms. Of several layers
-    of a formula the one of least energy above the hull is taken, and said. A class (alignment_type, slide_stability)
-    comes with the probability of each, and what physics and each feature add to its odds. Examples:
+    of a formula the one of least energy above the hull is taken, and said. A class (alignment_type, slide_stability,
+    metallic) comes with the probability of each, and what physics and each feature add to its odds. Examples:
     `stackscreen models explain binding_energy MoS2 1WSe2-1`,
     `stackscreen models explain binding_energy_per_atom "Ag-1f0c22ab(111)" MoS2`,
     `stackscreen models explain slide_stability MoS2 MoS2 --registry AB`
